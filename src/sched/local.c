@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * local.c - the library's one thread-local word, and the pseudo-worker of plain threads.
+ *
+ * A plain thread that uses anything that may wait gets a worker that runs nothing: it has a descriptor, so that the thread
+ * can stand in lists of waiters and own scopes, and runtime index 0, so that all it wakes goes to shared queues. It
+ * is freed when the thread exits.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fence.h"
+#include "base/log.h"
+#include "sched/runtime.h"
+
+_Thread_local coir__worker *coir__local_worker;
+
+COIR__NOINLINE coir__worker *coir__worker_far(void)
+{
+    coir__worker *w = coir__local_worker;
+    __asm__ volatile("" : "+r"(w)::"memory");
+    return w;
+}
+
+COIR__NOINLINE void coir__worker_set(coir__worker *w)
+{
+    coir__local_worker = w;
+    __asm__ volatile("" ::: "memory");
+}
+
+static pthread_key_t thread_key;
+static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
+static coir__eh no_eh; /* always zero: threads do not switch */
+
+static void thread_free(void *worker)
+{
+    coir__worker *w = worker;
+    coir__local_worker = NULL;
+    coir__task_free(NULL, w->thread_task);
+    free(w);
+}
+
+static void thread_key_make(void)
+{
+    if (pthread_key_create(&thread_key, thread_free) != 0) {
+        coir__log("out of thread keys");
+        abort();
+    }
+}
+
+static COIR__COLD coir__worker *thread_begin(void)
+{
+    pthread_once(&thread_once, thread_key_make);
+    coir__fence_init();
+    /* Not through coir__alloc(): it belongs to the thread, not to a runtime with an allocator. */
+    coir__worker *w = aligned_alloc(64, (sizeof *w + 63) & ~(size_t)63);
+    coir__task *t = coir__task_alloc(NULL);
+    if (!w || !t || pthread_setspecific(thread_key, w) != 0) {
+        coir__log("out of memory for a thread's first use");
+        abort();
+    }
+    memset(w, 0, sizeof *w);
+    atomic_store_explicit(&t->flags, COIR__TASK_THREAD, memory_order_relaxed);
+    atomic_store_explicit(&t->attention, COIR__ATTENTION_THREAD, memory_order_relaxed);
+    t->root.kind = COIR__SCOPE_ROOT;
+    t->root.deadline = COIR_FOREVER;
+    t->scope = &t->root;
+    t->arg = w;
+    atomic_store_explicit(&t->id, coir__task_new_id(NULL), memory_order_release);
+    w->thread_task = t;
+    w->current = t;
+    w->budget = INT32_MAX;
+    w->eh = &no_eh;
+    coir__rng_init(&w->rng, (uint64_t)(uintptr_t)w);
+    coir__worker_set(w);
+    return w;
+}
+
+coir__worker *coir__worker_here(void)
+{
+    coir__worker *w = coir__worker_or_null();
+    return coir__likely(w != NULL) ? w : thread_begin();
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * queue.c - where runnable tasks are. The picture is in worker.h.
+ *
+ * The ring is that of Go's scheduler in idea: the owner pushes at the tail, everybody takes at the head by
+ * compare-and-swap; a thief copies half of it into its own ring before it claims it, and forgets the copy if it loses.
+ *
+ * Who makes work visible (ring, shared queue) and who goes to sleep are a store-load pair: push, fence, look for sleepers;
+ * declare sleep, fence, look for work. At least one sees the other.
+ */
+#include "sched/runtime.h"
+
+#define MASK (COIR__RING - 1)
+
+/* The owner's own pushes made work visible. */
+static void ring_notify(coir__worker *w)
+{
+    if (w->solo)
+        return;
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with worker_sleep() */
+    coir__runtime *rt = w->runtime;
+    if (atomic_load_explicit(&rt->sleepers, memory_order_relaxed) != 0 &&
+        atomic_load_explicit(&rt->searching, memory_order_relaxed) == 0)
+        coir__runtime_notify(rt);
+}
+
+void coir__ring_push(coir__worker *w, coir__task *t)
+{
+    uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
+    uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
+    if (coir__unlikely(tail - head >= COIR__RING)) {
+        coir__inject(w->runtime, t);
+        return;
+    }
+    atomic_store_explicit(&w->ring[tail & MASK], t, memory_order_relaxed);
+    atomic_store_explicit(&w->tail, tail + 1, memory_order_release); /* pairs with thieves */
+    ring_notify(w);
+}
+
+coir__task *coir__ring_pop(coir__worker *w)
+{
+    uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
+    uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
+    for (;;) {
+        if (head == tail)
+            return NULL;
+        coir__task *t = atomic_load_explicit(&w->ring[head & MASK], memory_order_relaxed);
+        if (w->solo) {
+            atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
+            return t;
+        }
+        if (atomic_compare_exchange_weak_explicit(&w->head, &head, head + 1, memory_order_acq_rel,
+                                                  memory_order_acquire))
+            return t;
+    }
+}
+
+coir__task *coir__ring_steal(coir__worker *from, coir__worker *to)
+{
+    uint32_t to_tail = atomic_load_explicit(&to->tail, memory_order_relaxed);
+    uint32_t room = COIR__RING - (to_tail - atomic_load_explicit(&to->head, memory_order_acquire));
+    uint32_t head = atomic_load_explicit(&from->head, memory_order_acquire);
+    for (;;) {
+        uint32_t tail = atomic_load_explicit(&from->tail, memory_order_acquire);
+        uint32_t n = tail - head;
+        if (n > COIR__RING) { /* head is old */
+            head = atomic_load_explicit(&from->head, memory_order_acquire);
+            continue;
+        }
+        n -= n / 2;
+        if (n > room + 1)
+            n = room + 1;
+        if (n == 0)
+            return NULL;
+        coir__task *first = atomic_load_explicit(&from->ring[head & MASK], memory_order_relaxed);
+        for (uint32_t i = 1; i < n; i++) {
+            coir__task *t = atomic_load_explicit(&from->ring[(head + i) & MASK], memory_order_relaxed);
+            atomic_store_explicit(&to->ring[(to_tail + i - 1) & MASK], t, memory_order_relaxed);
+        }
+        if (atomic_compare_exchange_strong_explicit(&from->head, &head, head + n, memory_order_acq_rel,
+                                                    memory_order_acquire)) {
+            atomic_store_explicit(&to->tail, to_tail + n - 1, memory_order_release);
+            return first;
+        }
+    }
+}
+
+void coir__inject(coir__runtime *rt, coir__task *t)
+{
+    coir__lock_take(&rt->inject_lock);
+    coir__list_append(&rt->inject, &t->wait.node.link);
+    atomic_fetch_add_explicit(&rt->inject_count, 1, memory_order_relaxed);
+    coir__lock_drop(&rt->inject_lock);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with worker_sleep() */
+    if (atomic_load_explicit(&rt->sleepers, memory_order_relaxed) != 0)
+        coir__runtime_notify(rt);
+}
+
+unsigned coir__inject_take(coir__worker *w, unsigned most)
+{
+    coir__runtime *rt = w->runtime;
+    unsigned taken = 0;
+    uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
+    uint32_t room = COIR__RING - (tail - atomic_load_explicit(&w->head, memory_order_acquire));
+    coir__lock_take(&rt->inject_lock);
+    while (taken < most && taken < room && !coir__list_is_empty(&rt->inject)) {
+        coir__link *link = coir__list_first(&rt->inject);
+        coir__list_remove(link);
+        link->next = NULL;
+        coir__task *t = coir__container(link, coir__task, wait.node.link);
+        atomic_store_explicit(&w->ring[(tail + taken) & MASK], t, memory_order_relaxed);
+        taken++;
+    }
+    atomic_fetch_sub_explicit(&rt->inject_count, taken, memory_order_relaxed);
+    atomic_store_explicit(&w->tail, tail + taken, memory_order_release);
+    coir__lock_drop(&rt->inject_lock);
+    if (taken > 1)
+        ring_notify(w);
+    return taken;
+}
+
+static void private_push(coir__worker *w, coir__task *t)
+{
+    coir__list_append(&w->private_, &t->wait.node.link);
+    w->private_count++;
+    w->budget = 0; /* the base looks there at the next pick */
+}
+
+/* To another worker's inbox. */
+static void inbox_push(coir__worker *to, coir__task *t)
+{
+    coir__lock_take(&to->inbox_lock);
+    coir__list_append(&to->inbox, &t->wait.node.link);
+    atomic_fetch_add_explicit(&to->inbox_count, 1, memory_order_relaxed);
+    coir__lock_drop(&to->inbox_lock);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with worker_sleep() */
+    if (atomic_load_explicit(&to->sleeping, memory_order_relaxed) == COIR__ASLEEP)
+        coir__worker_rouse(to);
+}
+
+/* Everything that is not "into the empty slot of this worker". */
+void coir__runnable_slow(coir__worker *w, coir__task *t)
+{
+    unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
+    if (flags & COIR__TASK_THREAD) {
+        coir__thread_wake(t);
+        return;
+    }
+    coir__runtime *rt = coir__runtime_of(t);
+    if ((flags & COIR__TASK_PINNED) && !rt->solo) {
+        coir__worker *to = rt->workers[t->root.worker];
+        if (to == w)
+            private_push(w, t);
+        else
+            inbox_push(to, t);
+        return;
+    }
+    if (t->rt != w->rt || w->chaos) {
+        coir__inject(rt, t);
+        return;
+    }
+    if (atomic_load_explicit(&w->unwatched, memory_order_relaxed))
+        coir__runtime_patrol(rt);
+    coir__task *displaced = atomic_load_explicit(&w->lifo, memory_order_relaxed);
+    if (displaced)
+        displaced = atomic_exchange_explicit(&w->lifo, t, memory_order_acq_rel);
+    else
+        atomic_store_explicit(&w->lifo, t, memory_order_release);
+    if (displaced)
+        coir__ring_push(w, displaced);
+}

@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.c - what a worker does between tasks.
+ *
+ * Its own stack (`base`) runs the loop: a tick (timers, kernel, shared queue), then a task; the task switches to other
+ * tasks directly and comes back here when there is nothing to pick or the budget is spent.
+ *
+ * Going to sleep: declare it, fence, look once more at everything that others fill, then poll the kernel without end. One
+ * worker at a time searches (steals); the one that finds work wakes the next searcher if there is more. One of the
+ * sleepers keeps a patrol: it wakes now and then, rarer and rarer, takes over what sits in the slot of a worker that has
+ * not moved, and lets its due timers fire.
+ */
+#include "sched/worker.h"
+
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "arch/fpenv.h"
+#include "base/alloc.h"
+#include "sched/upcall.h"
+
+#define SEARCH_ROUNDS 32
+#define PATROL_FIRST COIR_US(100)
+#define PATROL_LAST COIR_MS(10)
+#define TRIM_INTERVAL COIR_MS(100)
+
+/* The C++ runtime's, where there is one. */
+extern coir__eh *__cxa_get_globals(void) __attribute__((weak));
+
+/* -- leaving and picking ---------------------------------------------------------------------------------------- */
+
+/* Puts back what was picked in vain. */
+static void unpick(coir__worker *w, coir__task *t)
+{
+    if (t != &w->base)
+        coir__ring_push(w, t);
+    else if (w->handoff) {
+        coir__ring_push(w, w->handoff);
+        w->handoff = NULL;
+    }
+}
+
+int coir__leave_publish(coir__worker *w, coir__task *self, _Atomic uint32_t *word, uint32_t expected, uint32_t desired)
+{
+    bool keeps_fp = (atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0;
+    coir__fpenv fp = coir__fpenv_save();
+    coir__eh eh = *w->eh;
+    coir__task *next = coir__pick(w);
+    *w->eh = (coir__eh){0};
+    if (keeps_fp)
+        coir__fpenv_reset();
+    w->current = next;
+    int result = coir__switch_publish(&self->ctx, &next->ctx, word, expected, desired);
+    if (result == COIR__SWITCH_LOST) {
+        w->current = self;
+        unpick(w, next);
+    }
+    *coir__worker_or_null()->eh = eh;
+    if (keeps_fp)
+        coir__fpenv_load(fp);
+    return result;
+}
+
+/* A task that is inside a C++ handler, or has its own control words, takes them along. The thread's are left as a
+ * task without either expects them. */
+COIR__NOINLINE int coir__leave_keeping(coir__worker *w, coir__task *self, coir__task *next, _Atomic uint32_t *word,
+                                           uint32_t value)
+{
+    bool keeps_fp = (atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0;
+    coir__fpenv fp = coir__fpenv_save();
+    coir__eh eh = *w->eh;
+    w->eh->caught = NULL;
+    w->eh->uncaught = 0;
+    if (keeps_fp)
+        coir__fpenv_reset();
+    int result = coir__switch(&self->ctx, &next->ctx, word, value);
+    *coir__worker_or_null()->eh = eh;
+    if (keeps_fp)
+        coir__fpenv_load(fp);
+    return result;
+}
+
+coir__task *coir__pick_ring(coir__worker *w)
+{
+    w->lifo_used = 0;
+    coir__task *t = coir__ring_pop(w);
+    if (!t)
+        t = coir__lifo_take(w);
+    return t ? t : &w->base;
+}
+
+static coir__stack_cache *worker_cache(coir__worker *w, const coir__task *t)
+{
+    return &w->caches[t->stack_class - COIR__STACK_CLASS_MIN];
+}
+
+static void task_attach(coir__task *t, coir__stack *s)
+{
+    t->stack = s;
+    s->owner = t;
+    coir__context_stack(&t->ctx, s->bottom, (size_t)((char *)s->top - s->bottom), s->fiber);
+    coir__context_make(&t->ctx, s->top, coir__task_main, NULL);
+}
+
+coir__task *coir__pick_fresh(coir__worker *w, coir__task *t)
+{
+    coir__stack *s = coir__stack_take_hot(worker_cache(w, t));
+    if (!s) {
+        w->handoff = t;
+        return &w->base;
+    }
+    task_attach(t, s);
+    return t;
+}
+
+/* Leaves for the base, which queues the task behind everything else. Tail-called. */
+static int yield_through_base(coir__worker *w, coir__task *self, int result)
+{
+    self->ctx.result = result;
+    w->yielded = self;
+    return coir__leave(w, self, &w->base, &w->nowhere, 0);
+}
+
+int coir__charge_slow(coir__worker *w, int result)
+{
+    if (w->rt == 0) {
+        w->budget = INT32_MAX;
+        return result;
+    }
+    coir__runtime *rt = w->runtime;
+    if (w->private_count == 0 && atomic_load_explicit(&rt->inject_count, memory_order_relaxed) == 0 &&
+        coir__runtime_now(rt) - w->slice_start < COIR__SLICE) {
+        w->budget = COIR__BUDGET;
+        return result;
+    }
+    return yield_through_base(w, w->current, result);
+}
+
+static void thread_yield(void)
+{
+    sched_yield();
+}
+
+static void yield_slow(coir__worker *w)
+{
+    if (w->rt == 0) {
+        thread_yield();
+        return;
+    }
+    yield_through_base(w, w->current, 0);
+}
+
+static int yield_to(coir__worker *w, coir__task *self, coir__task *next, uint32_t tail)
+{
+    return coir__leave(w, self, next, &w->tail, tail + 1);
+}
+
+/* HOT: 4 to 5 ns between two tasks (bench/yield). The caller becomes visible in the ring by the store in the switch. */
+void coir_yield(void)
+{
+    coir__worker *w = coir__worker_or_null();
+    if (coir__unlikely(!w)) {
+        thread_yield();
+        return;
+    }
+    coir__task *self = w->current;
+    uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
+    unsigned odd = (unsigned)(--w->budget <= 0) | (unsigned)(w->rt == 0) | (unsigned)w->chaos |
+                   (atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_PINNED) |
+                   (unsigned)(atomic_load_explicit(&w->lifo, memory_order_relaxed) != NULL);
+    if (coir__unlikely(odd || atomic_load_explicit(&w->runtime->inject_count, memory_order_relaxed) != 0)) {
+        yield_slow(w);
+        return;
+    }
+    coir__task *next = coir__ring_pop(w);
+    if (coir__unlikely(!next)) {
+        yield_slow(w);
+        return;
+    }
+    if (coir__unlikely(next->ctx.sp == NULL))
+        next = coir__pick_fresh(w, next);
+    atomic_store_explicit(&w->ring[tail & (COIR__RING - 1)], self, memory_order_relaxed);
+    yield_to(w, self, next, tail);
+}
+
+int coir_maybe_yield(void)
+{
+    coir__worker *w = coir__worker_here();
+    coir__task *self = w->current;
+    int rc = coir_check();
+    if (rc < 0 || w->rt == 0)
+        return rc;
+    if (coir__runtime_now(w->runtime) - w->slice_start < COIR__SLICE)
+        return 0;
+    return yield_through_base(w, self, 1);
+}
+
+/* -- waking workers --------------------------------------------------------------------------------------------- */
+
+static bool rouse_as(coir__worker *w, uint32_t state)
+{
+    uint32_t asleep = COIR__ASLEEP;
+    if (!atomic_compare_exchange_strong(&w->sleeping, &asleep, state))
+        return false;
+    atomic_fetch_add_explicit(&w->metric_wakes, 1, memory_order_relaxed);
+    w->engine->wake(w->loop);
+    return true;
+}
+
+bool coir__worker_rouse(coir__worker *w)
+{
+    return rouse_as(w, COIR__ROUSED);
+}
+
+static bool rouse_any(coir__runtime *rt, uint32_t state)
+{
+    for (unsigned i = 0; i < rt->worker_count; i++)
+        if (rouse_as(rt->workers[i], state))
+            return true;
+    return false;
+}
+
+void coir__runtime_notify(coir__runtime *rt)
+{
+    uint32_t idle = 0;
+    if (!atomic_compare_exchange_strong(&rt->searching, &idle, 1))
+        return; /* whoever searches looks at every queue after it has stopped searching */
+    if (!rouse_any(rt, COIR__ROUSED_TO_SEARCH))
+        atomic_store(&rt->searching, 0);
+}
+
+static void set_unwatched(coir__runtime *rt, bool unwatched)
+{
+    for (unsigned i = 0; i < rt->worker_count; i++)
+        atomic_store_explicit(&rt->workers[i]->unwatched, unwatched, memory_order_relaxed);
+}
+
+void coir__runtime_patrol(coir__runtime *rt)
+{
+    uint32_t nobody = 0;
+    if (!atomic_compare_exchange_strong(&rt->patrol, &nobody, 1))
+        return;
+    set_unwatched(rt, false);
+    if (!rouse_any(rt, COIR__ROUSED_TO_PATROL))
+        atomic_store(&rt->patrol, 0); /* all are awake; the next to sleep takes it up */
+}
+
+/* -- finding work ----------------------------------------------------------------------------------------------- */
+
+static void inbox_take(coir__worker *w)
+{
+    coir__lock_take(&w->inbox_lock);
+    coir__link *link;
+    while ((link = coir__list_first(&w->inbox)) != NULL) {
+        coir__list_remove(link);
+        coir__list_append(&w->private_, link);
+        w->private_count++;
+    }
+    atomic_store_explicit(&w->inbox_count, 0, memory_order_relaxed);
+    coir__lock_drop(&w->inbox_lock);
+}
+
+static coir__task *private_take(coir__worker *w)
+{
+    if (w->private_count == 0)
+        return NULL;
+    coir__link *link = coir__list_first(&w->private_);
+    coir__list_remove(link);
+    link->next = NULL;
+    w->private_count--;
+    return coir__container(link, coir__task, wait.node.link);
+}
+
+static coir__task *take_shared(coir__worker *w)
+{
+    if (atomic_load_explicit(&w->runtime->inject_count, memory_order_relaxed) == 0)
+        return NULL;
+    coir__inject_take(w, COIR__RING / 2);
+    return coir__ring_pop(w);
+}
+
+/* Pinned tasks and the others take turns. */
+static coir__task *take_own(coir__worker *w)
+{
+    coir__task *t = w->handoff;
+    if (t) {
+        w->handoff = NULL;
+        return t;
+    }
+    w->private_turn = !w->private_turn;
+    if (w->private_turn && (t = private_take(w)) != NULL)
+        return t;
+    if (w->lifo_used < COIR__LIFO_MAX && (t = coir__lifo_take(w)) != NULL)
+        return t;
+    w->lifo_used = 0;
+    if ((t = coir__ring_pop(w)) != NULL || (t = coir__lifo_take(w)) != NULL || (t = private_take(w)) != NULL)
+        return t;
+    return take_shared(w);
+}
+
+static coir__task *steal(coir__worker *w)
+{
+    coir__runtime *rt = w->runtime;
+    unsigned n = rt->worker_count;
+    unsigned start = coir__rng_below(&w->rng, n);
+    for (unsigned i = 0; i < n; i++) {
+        coir__worker *victim = rt->workers[(start + i) % n];
+        if (victim == w || coir__ring_is_empty(victim))
+            continue;
+        coir__task *t = coir__ring_steal(victim, w);
+        if (t) {
+            atomic_fetch_add_explicit(&w->metric_steals, 1, memory_order_relaxed);
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static bool more_work_seen(coir__worker *w)
+{
+    coir__runtime *rt = w->runtime;
+    if (atomic_load_explicit(&rt->inject_count, memory_order_relaxed) != 0)
+        return true;
+    for (unsigned i = 0; i < rt->worker_count; i++)
+        if (!coir__ring_is_empty(rt->workers[i]))
+            return true;
+    return false;
+}
+
+/* Looks for work elsewhere; the searching word is ours. */
+static coir__task *search(coir__worker *w)
+{
+    coir__runtime *rt = w->runtime;
+    coir__task *t = NULL;
+    for (int round = 0; round < SEARCH_ROUNDS && !t; round++) {
+        t = take_shared(w);
+        if (!t)
+            t = steal(w);
+        if (!t && (atomic_load_explicit(&rt->stopping, memory_order_relaxed) || w->engine->has_events(w->loop)))
+            break;
+        if (!t)
+            coir__cpu_relax();
+    }
+    atomic_store(&rt->searching, 0);
+    if (t && more_work_seen(w) && atomic_load_explicit(&rt->sleepers, memory_order_relaxed) != 0)
+        coir__runtime_notify(rt);
+    return t;
+}
+
+static coir__task *try_search(coir__worker *w)
+{
+    uint32_t nobody = 0;
+    if (w->solo || !atomic_compare_exchange_strong(&w->runtime->searching, &nobody, 1))
+        return NULL;
+    return search(w);
+}
+
+/* -- the patrol ------------------------------------------------------------------------------------------------- */
+
+/* A worker that has not moved since the last look keeps what is in its slot from running. */
+static coir__task *patrol_look(coir__worker *w)
+{
+    coir__runtime *rt = w->runtime;
+    int64_t now = coir__runtime_now(rt);
+    coir__task *rescued = NULL;
+    for (unsigned i = 0; i < rt->worker_count; i++) {
+        coir__worker *other = rt->workers[i];
+        if (other == w || atomic_load_explicit(&other->sleeping, memory_order_relaxed) != COIR__AWAKE)
+            continue;
+        uint32_t tick = atomic_load_explicit(&other->tick, memory_order_relaxed);
+        coir__task *slot = atomic_load_explicit(&other->lifo, memory_order_relaxed);
+        bool stuck = tick == other->patrol_tick;
+        if (stuck && slot && slot == other->patrol_lifo && !rescued)
+            rescued = atomic_exchange_explicit(&other->lifo, NULL, memory_order_acquire);
+        if (stuck && atomic_load_explicit(&other->wheel.next, memory_order_relaxed) <= now)
+            coir__wheel_expire(&other->wheel, w, now);
+        other->patrol_tick = tick;
+        other->patrol_lifo = slot;
+    }
+    return rescued;
+}
+
+static void patrol_end(coir__runtime *rt)
+{
+    set_unwatched(rt, true);
+    atomic_store(&rt->patrol, 0);
+}
+
+/* -- sleeping --------------------------------------------------------------------------------------------------- */
+
+static bool work_waits(coir__worker *w)
+{
+    coir__runtime *rt = w->runtime;
+    return atomic_load_explicit(&w->inbox_count, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&w->cancels, memory_order_relaxed) != NULL ||
+           atomic_load_explicit(&rt->stopping, memory_order_relaxed) ||
+           (atomic_load_explicit(&rt->searching, memory_order_relaxed) == 0 && more_work_seen(w));
+}
+
+/* Nothing of this runtime can happen by itself any more. All workers have declared that they sleep. */
+static bool runtime_is_quiet(coir__runtime *rt)
+{
+    uint64_t started = 0, ended = 0;
+    if (atomic_load(&rt->sleepers) != rt->worker_count || atomic_load(&rt->external) != 0 ||
+        atomic_load(&rt->inject_count) != 0 || atomic_load(&rt->live) == 0)
+        return false;
+    for (unsigned i = 0; i < rt->worker_count; i++) {
+        coir__worker *w = rt->workers[i];
+        if (atomic_load_explicit(&w->wheel.next, memory_order_relaxed) != COIR_FOREVER ||
+            atomic_load_explicit(&w->inbox_count, memory_order_relaxed) != 0 || !coir__ring_is_empty(w))
+            return false;
+        ended += atomic_load(&w->io_ended);
+        started += atomic_load(&w->io_started);
+    }
+    return started == ended;
+}
+
+/* Sleeps in the kernel until woken or `timeout`. Returns the state it was woken in. */
+static uint32_t worker_sleep(coir__worker *w, int64_t timeout)
+{
+    coir__runtime *rt = w->runtime;
+    atomic_store(&w->sleeping, COIR__ASLEEP);
+    atomic_fetch_add(&rt->sleepers, 1);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with whoever makes work visible */
+    if (!work_waits(w)) {
+        if (timeout == COIR_FOREVER && runtime_is_quiet(rt))
+            coir__deadlock_check(rt);
+        atomic_fetch_add_explicit(&w->metric_polls, 1, memory_order_relaxed);
+        w->engine->poll(w->loop, timeout);
+    }
+    atomic_fetch_sub(&rt->sleepers, 1);
+    return atomic_exchange(&w->sleeping, COIR__AWAKE);
+}
+
+static int64_t time_to_timer(coir__worker *w)
+{
+    int64_t next = atomic_load_explicit(&w->wheel.next, memory_order_relaxed);
+    if (next == COIR_FOREVER)
+        return COIR_FOREVER;
+    int64_t now = coir__runtime_now(w->runtime);
+    return next > now ? next - now : 0;
+}
+
+static bool others_awake(coir__runtime *rt)
+{
+    return atomic_load_explicit(&rt->sleepers, memory_order_relaxed) + 1 < rt->worker_count;
+}
+
+/* One sleep of the worker that keeps the patrol. */
+static coir__task *sleep_on_patrol(coir__worker *w, int64_t timeout)
+{
+    coir__runtime *rt = w->runtime;
+    int64_t interval = w->patrol_interval;
+    bool last = !others_awake(rt) && interval >= PATROL_LAST;
+    if (last)
+        patrol_end(rt); /* whoever fills a slot from now on will start it again */
+    uint32_t state = worker_sleep(w, last || timeout < interval ? timeout : interval);
+    w->patrol_interval = interval * 2 < PATROL_LAST ? interval * 2 : PATROL_LAST;
+    if (state == COIR__ROUSED_TO_SEARCH)
+        return search(w);
+    if (last)
+        return NULL;
+    coir__task *t = patrol_look(w);
+    if (t)
+        w->patrol_interval = PATROL_FIRST;
+    return t;
+}
+
+/* Nothing to run here. Returns a task found elsewhere, or NULL after a sleep. */
+static coir__task *worker_idle(coir__worker *w)
+{
+    coir__runtime *rt = w->runtime;
+    coir__task *t = try_search(w);
+    if (t)
+        return t;
+    int64_t now = w->slice_start;
+    if (now - w->last_trim > TRIM_INTERVAL) {
+        w->last_trim = now;
+        coir__stack_pool_trim(rt->stacks);
+    }
+    int64_t timeout = time_to_timer(w);
+    if (w->on_patrol)
+        t = sleep_on_patrol(w, timeout);
+    else {
+        uint32_t state = worker_sleep(w, timeout);
+        if (state == COIR__ROUSED_TO_SEARCH)
+            t = search(w);
+        else if (state == COIR__ROUSED_TO_PATROL) {
+            w->on_patrol = true;
+            w->patrol_interval = PATROL_FIRST;
+        }
+    }
+    w->on_patrol = w->on_patrol && atomic_load_explicit(&rt->patrol, memory_order_relaxed) != 0;
+    if (t && w->on_patrol) { /* back to work: somebody else */
+        w->on_patrol = false;
+        patrol_end(rt);
+    }
+    return t;
+}
+
+/* -- the loop --------------------------------------------------------------------------------------------------- */
+
+/* Everything that is not running tasks: timers, kernel, other workers. Reads the clock once. */
+static void worker_tick(coir__worker *w)
+{
+    coir__runtime *rt = w->runtime;
+    atomic_store_explicit(&w->tick, atomic_load_explicit(&w->tick, memory_order_relaxed) + 1, memory_order_relaxed);
+    int64_t now = coir__runtime_now(rt);
+    w->slice_start = now;
+    if (atomic_load_explicit(&w->cancels, memory_order_relaxed))
+        coir__op_drain_cancels(w);
+    if (atomic_load_explicit(&w->inbox_count, memory_order_relaxed))
+        inbox_take(w);
+    if (atomic_load_explicit(&w->wheel.next, memory_order_relaxed) <= now)
+        coir__wheel_expire(&w->wheel, w, now);
+    bool alone = !w->handoff && coir__ring_is_empty(w) && !atomic_load_explicit(&w->lifo, memory_order_relaxed);
+    if (alone || now - w->last_poll >= COIR__SLICE || w->engine->has_events(w->loop)) {
+        w->last_poll = now;
+        if (!alone || w->yielded || w->private_count) { /* else the sleep polls */
+            atomic_fetch_add_explicit(&w->metric_polls, 1, memory_order_relaxed);
+            w->engine->poll(w->loop, 0);
+        }
+    }
+    uint32_t shared = atomic_load_explicit(&rt->inject_count, memory_order_relaxed);
+    if (shared)
+        coir__inject_take(w, shared / rt->worker_count + 1 < COIR__RING / 4 ? shared / rt->worker_count + 1
+                                                                           : COIR__RING / 4);
+    if (!coir__ring_is_empty(w)) { /* what was woken here keeps its order */
+        coir__task *t = coir__lifo_take(w);
+        if (t)
+            coir__ring_push(w, t);
+    }
+    coir__task *yielded = w->yielded;
+    if (yielded) {
+        w->yielded = NULL;
+        if (atomic_load_explicit(&yielded->flags, memory_order_relaxed) & COIR__TASK_PINNED && !w->solo)
+            coir__runnable_slow(w, yielded);
+        else if (w->chaos)
+            coir__inject(rt, yielded);
+        else
+            coir__ring_push(w, yielded);
+    }
+}
+
+static void worker_switch(coir__worker *w, coir__task *t)
+{
+    if (t->ctx.sp == NULL)
+        task_attach(t, coir__stack_take(w->runtime->stacks, worker_cache(w, t), t->stack_class));
+    w->budget = w->private_count ? COIR__BUDGET / 16 : COIR__BUDGET;
+    w->current = t;
+    coir__switch(&w->base.ctx, &t->ctx, &w->nowhere, 0);
+    w->current = &w->base;
+}
+
+void coir__worker_run(coir__worker *w)
+{
+    for (;;) {
+        worker_tick(w);
+        coir__task *t = take_own(w);
+        if (!t) {
+            if (atomic_load_explicit(&w->runtime->stopping, memory_order_acquire))
+                break;
+            t = worker_idle(w);
+        }
+        if (t)
+            worker_switch(w, t);
+    }
+}
+
+/* -- life ------------------------------------------------------------------------------------------------------- */
+
+int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index)
+{
+    static coir__eh no_eh;
+    int64_t now = coir__runtime_now(rt);
+    w->runtime = rt;
+    w->rt = rt->index;
+    w->solo = rt->solo;
+    w->index = index;
+    w->engine = rt->engine;
+    w->eh = __cxa_get_globals ? __cxa_get_globals() : &no_eh;
+    w->current = &w->base;
+    w->base.rt = rt->index;
+    w->base.scope = &w->base.root;
+    w->base.root.deadline = COIR_FOREVER;
+    w->thread = pthread_self();
+    w->tid = (pid_t)syscall(SYS_gettid);
+    w->slice_start = w->last_poll = w->last_trim = now;
+    atomic_store_explicit(&w->unwatched, !rt->solo, memory_order_relaxed);
+    coir__rng_init(&w->rng, rt->seed + (uint64_t)index);
+    coir__wheel_init(&w->wheel, now);
+    coir__context_thread(&w->base.ctx);
+    int rc = w->engine->init(&w->loop);
+    if (rc < 0)
+        return rc;
+    if (rt->overflow_handler)
+        rc = coir__overflow_thread_begin(&w->signal_stack);
+    if (rc < 0)
+        w->engine->destroy(w->loop);
+    return rc;
+}
+
+void coir__worker_destroy(coir__worker *w)
+{
+    if (w->runtime->overflow_handler)
+        coir__overflow_thread_end(w->signal_stack);
+    w->engine->destroy(w->loop);
+    while (w->free_tasks) {
+        coir__task *t = w->free_tasks;
+        w->free_tasks = t->wait.node.data;
+        coir__task_free(NULL, t);
+    }
+}

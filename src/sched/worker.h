@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef COIR_SCHED_WORKER_H
+#define COIR_SCHED_WORKER_H
+
+/*
+ * worker.h - a thread that runs tasks, and where tasks wait to run.
+ *
+ *   woken by this worker ----> [lifo slot] --.
+ *   displaced, spawned, yielded -> [ring 256] +--> current      ring: others steal half; slot: only when stuck
+ *   overflow, foreign wakes --> [inject, shared] --'
+ *   pinned tasks -------------> [private] --'
+ *
+ * A task that parks picks the next one and switches to it directly; the worker's own stack (`base`) is entered only when
+ * there is nothing to pick, or the budget of picks is spent: then timers, I/O and the shared queue get their turn.
+ *
+ * I1  Only the owner writes tail, fills the slot, and touches `private`, budget and current.
+ * I2  head moves by compare-and-swap (by a store where the runtime has one worker and nobody can steal).
+ * I3  A task is in one queue at most, and in none while its registers are not saved.
+ */
+
+#include <coir/loop.h>
+#include <pthread.h>
+
+#include "base/rng.h"
+#include "sched/task.h"
+#include "sched/timer.h"
+
+#define COIR__RING 256u
+#define COIR__BUDGET 128          /* picks, or operations that complete at once, between looks at the clock */
+#define COIR__SLICE COIR_US(100)  /* between polls of the kernel while there is work */
+#define COIR__LIFO_MAX 3u         /* uses of the slot in a row while others wait */
+
+/* The C++ runtime's exception state of a thread (Itanium C++ ABI: __cxa_eh_globals). */
+typedef struct coir__eh {
+    void *caught;
+    unsigned uncaught;
+} coir__eh;
+
+enum coir__sleep_state { COIR__AWAKE, COIR__ASLEEP, COIR__ROUSED, COIR__ROUSED_TO_SEARCH, COIR__ROUSED_TO_PATROL };
+
+struct coir__worker {
+    /* Owner, at every operation. */
+    coir__task *current;
+    coir__task *_Atomic lifo; /* owner fills, anyone takes by exchange */
+    int32_t budget;
+    uint32_t lifo_used;
+    coir__eh *eh;             /* this thread's */
+    uint16_t rt;              /* index of the runtime; 0: a plain thread's pseudo-worker */
+    bool solo;                /* nobody can steal */
+    bool chaos;               /* COIR_DEBUG=migrate=1 */
+    _Atomic bool unwatched;   /* others sleep and nobody patrols: tell them when the slot is filled */
+    _Atomic uint32_t tail;    /* owner writes */
+    uint32_t private_count;
+    coir__runtime *runtime;
+
+    _Alignas(64) _Atomic uint32_t head;
+    coir__task *_Atomic ring[COIR__RING];
+
+    /* Owner, at every tick. */
+    _Alignas(64) coir__task base; /* the scheduler's own context; a task only in name */
+    coir__task *handoff;          /* picked, but has no stack yet */
+    coir__task *yielded;          /* to be queued when its registers are saved */
+    coir__link private_;          /* pinned tasks */
+    bool private_turn;
+    coir__stack_cache *caches;    /* by class */
+    coir__task *free_tasks;       /* descriptors; linked by wait.node.data */
+    uint32_t free_count;
+    uint64_t next_id;
+    uint64_t last_id;
+    int64_t slice_start;          /* the last look at the clock */
+    int64_t last_poll;
+    int64_t last_trim;
+    coir__rng rng;
+    coir__wheel wheel;
+    const coir_engine *engine;
+    coir_loop *loop;
+    void *signal_stack;
+    _Atomic uint32_t nowhere;     /* what a switch publishes when there is nothing to publish */
+    bool on_patrol;               /* this worker keeps the patrol while it sleeps */
+    int64_t patrol_interval;
+    _Atomic uint64_t io_started;  /* operations under way: the sum over all workers of started - ended */
+    _Atomic uint64_t io_ended;
+    _Atomic uint64_t metric_steals, metric_polls, metric_spawned, metric_ended;
+
+    /* Others. */
+    _Alignas(64) _Atomic uint32_t sleeping; /* coir__sleep_state */
+    _Atomic uint32_t tick;                  /* moves while the worker is alive; read by the patrol */
+    uint32_t patrol_tick;                   /* the patrol's: as it was at its last look */
+    coir__task *patrol_lifo;
+    coir__lock inbox_lock;
+    coir__link inbox;                       /* pinned tasks woken elsewhere */
+    _Atomic uint32_t inbox_count;
+    coir_op *_Atomic cancels;               /* operations whose end is asked for, linked by spare[0] */
+    _Atomic uint32_t metric_wakes;
+    int16_t index;
+    pthread_t thread;
+    pid_t tid;
+
+    /* A plain thread's. */
+    coir__task *thread_task;
+    _Atomic uint32_t thread_word; /* 1: woken */
+};
+
+/* -- who am I (local.c) ----------------------------------------------------------------------------------------- */
+
+/*
+ * The one thread-local word of the library. Compilers keep the address of a thread-local across calls, and a task may
+ * come back from a call on another thread; so the access is assembly that yields the value and hides the thread pointer
+ * (an out-of-line function where we have no assembly). Never keep the result across a switch.
+ */
+extern _Thread_local coir__worker *coir__local_worker __attribute__((visibility("hidden"), tls_model("initial-exec")));
+
+coir__worker *coir__worker_far(void);
+void coir__worker_set(coir__worker *w);
+
+#if defined(__x86_64__) && defined(__LP64__) && !COIR__TSAN
+COIR__INLINE coir__worker *coir__worker_or_null(void)
+{
+    coir__worker *w;
+    __asm__ volatile("movq coir__local_worker@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(w));
+    return w;
+}
+#else
+COIR__INLINE coir__worker *coir__worker_or_null(void) { return coir__worker_far(); }
+#endif
+
+/* The caller's worker; a plain thread gets its pseudo-worker at its first call. Aborts when out of memory. */
+coir__worker *coir__worker_here(void);
+
+/* -- queues (queue.c and inline) -------------------------------------------------------------------------------- */
+
+void coir__ring_push(coir__worker *w, coir__task *t); /* owner; overflows to the shared queue; may wake a worker */
+coir__task *coir__ring_pop(coir__worker *w);          /* owner */
+coir__task *coir__ring_steal(coir__worker *from, coir__worker *to); /* half of it into `to`, one returned */
+void coir__inject(coir__runtime *rt, coir__task *t);  /* any */
+unsigned coir__inject_take(coir__worker *w, unsigned most); /* owner: moves tasks to its ring */
+void coir__runnable_slow(coir__worker *w, coir__task *t);
+void coir__thread_wake(coir__task *t); /* thread.c: a plain thread that waits */
+
+COIR__INLINE bool coir__ring_is_empty(coir__worker *w)
+{
+    return atomic_load_explicit(&w->head, memory_order_relaxed) == atomic_load_explicit(&w->tail, memory_order_relaxed);
+}
+
+/* Puts a claimed task, its result stored, where it will run soon. `w` is the caller's worker. */
+COIR__INLINE void coir__runnable(coir__worker *w, coir__task *t)
+{
+    unsigned odd = (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_ODD) |
+                   (unsigned)(t->rt ^ w->rt) | (unsigned)w->chaos |
+                   (unsigned)atomic_load_explicit(&w->unwatched, memory_order_relaxed);
+    if (coir__unlikely(odd | (atomic_load_explicit(&w->lifo, memory_order_relaxed) != NULL))) {
+        coir__runnable_slow(w, t);
+        return;
+    }
+    atomic_store_explicit(&w->lifo, t, memory_order_release); /* pairs with the taker's exchange */
+}
+
+/* -- leaving (worker.c) ----------------------------------------------------------------------------------------- */
+
+coir__task *coir__pick_ring(coir__worker *w);
+
+/* A new task with a hot stack, ready; or the base, which will find it a cold one. */
+coir__task *coir__pick_fresh(coir__worker *w, coir__task *t);
+
+COIR__INLINE coir__task *coir__lifo_take(coir__worker *w)
+{
+    coir__task *t = atomic_load_explicit(&w->lifo, memory_order_relaxed);
+    if (!t)
+        return NULL;
+    if (w->solo) {
+        atomic_store_explicit(&w->lifo, NULL, memory_order_relaxed);
+        return t;
+    }
+    return atomic_exchange_explicit(&w->lifo, NULL, memory_order_acquire);
+}
+
+/* The next task to run on `w`, or its base; it may have no stack yet. Bounded: may be called with an object's lock held. */
+COIR__INLINE coir__task *coir__pick_raw(coir__worker *w)
+{
+    if (coir__unlikely(--w->budget <= 0))
+        return &w->base;
+    if (coir__likely(w->lifo_used < COIR__LIFO_MAX || coir__ring_is_empty(w))) {
+        coir__task *t = coir__lifo_take(w);
+        if (coir__likely(t != NULL)) {
+            w->lifo_used++;
+            return t;
+        }
+    }
+    return coir__pick_ring(w);
+}
+
+/* The same, ready to be switched to. */
+COIR__INLINE coir__task *coir__pick(coir__worker *w)
+{
+    coir__task *t = coir__pick_raw(w);
+    return coir__likely(t->ctx.sp != NULL) ? t : coir__pick_fresh(w, t);
+}
+
+int coir__leave_keeping(coir__worker *w, coir__task *self, coir__task *next, _Atomic uint32_t *word, uint32_t value);
+
+/* Switches from `self` to `next`, storing `value` to `*word` in between. Tail-call it. */
+COIR__INLINE int coir__leave(coir__worker *w, coir__task *self, coir__task *next, _Atomic uint32_t *word,
+                                 uint32_t value)
+{
+    w->current = next;
+    if (coir__unlikely((w->eh->caught != NULL) | (w->eh->uncaught != 0) |
+                       ((atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0)))
+        return coir__leave_keeping(w, self, next, word, value);
+    return coir__switch(&self->ctx, &next->ctx, word, value);
+}
+
+/* Switches to the next task, publishing `self` by compare-and-swap; not by a tail call. COIR__SWITCH_LOST: did not leave. */
+int coir__leave_publish(coir__worker *w, coir__task *self, _Atomic uint32_t *word, uint32_t expected, uint32_t desired);
+
+/* Charges an operation that completed at once; returns `result`, perhaps after others have run. Tail-call it. */
+int coir__charge_slow(coir__worker *w, int result);
+
+COIR__INLINE int coir__charge(coir__worker *w, int result)
+{
+    if (coir__unlikely(--w->budget <= 0))
+        return coir__charge_slow(w, result);
+    return result;
+}
+
+/* What a new stack begins with (task.c); runs tasks until one is followed by an old one. */
+void coir__task_main(void *arg);
+
+/* The worker's loop on its own stack, until the runtime stops. */
+void coir__worker_run(coir__worker *w);
+
+int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index);
+void coir__worker_destroy(coir__worker *w);
+
+/* Makes a sleeping worker look again. Any thread. True if it was asleep. */
+bool coir__worker_rouse(coir__worker *w);
+
+/* There is more work than its worker may get to soon: wakes one sleeping worker, unless somebody is already looking. */
+void coir__runtime_notify(coir__runtime *rt);
+
+/* Wakes one sleeping worker to look after the others now and then. */
+void coir__runtime_patrol(coir__runtime *rt);
+
+#endif

@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * group.c - groups: how tasks are born, end, and are waited for.
+ *
+ * A task is in its group's list from spawn to end. What happens at its end, in this order:
+ *
+ *   1. its result is decided upon: a joiner gets it; or it is kept, because somebody has a handle; or nobody wants it;
+ *   2. the first failure cancels the siblings (the task still counts, so the group can't end meanwhile);
+ *   3. it leaves the list, and if it was the last, the waiters are woken. After the group's lock is free the group is
+ *      not touched any more: its opener may be gone.
+ *
+ * The root group of a runtime is a group like any other, opened by the base of worker 0.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/time.h"
+#include "scope/scope.h"
+#include "sync/wait.h"
+
+#define COPY_MAX 1024
+
+static coir__group *group_of(coir_group *g)
+{
+    return (coir__group *)(void *)g;
+}
+
+static coir__group *root_of(coir__runtime *rt)
+{
+    return group_of(&rt->root);
+}
+
+static coir__group *group_of_task(const coir__task *t)
+{
+    return coir__group_of_scope(t->root.parent);
+}
+
+/* -- birth ------------------------------------------------------------------------------------------------------ */
+
+/* What a spawn asks for. */
+struct order {
+    const char *file;
+    int line;
+    const coir_task_options *options; /* NULL: none */
+    coir_fn *fn;
+    void *arg;
+    unsigned flags; /* coir__task_flags */
+};
+
+static coir__stack_cache *cache_for(coir__worker *w, coir__runtime *rt, unsigned class_)
+{
+    return w->rt == rt->index ? &w->caches[class_ - COIR__STACK_CLASS_MIN] : NULL;
+}
+
+static int task_set_options(coir__task *t, const struct order *o)
+{
+    const coir_task_options *options = o->options;
+    if (!options || !options->name)
+        return 0;
+    t->name = coir__alloc_text(options->name);
+    return t->name ? 0 : -ENOMEM;
+}
+
+static unsigned flags_of(const struct order *o, const coir__runtime *rt)
+{
+    unsigned flags = o->flags;
+    unsigned wanted = o->options ? o->options->flags : 0;
+    if (wanted & COIR_PINNED)
+        flags |= COIR__TASK_PINNED | COIR__TASK_BOUND;
+    if (wanted & COIR_FP_ENV)
+        flags |= COIR__TASK_FP_ENV;
+    if (rt->options.pinned && !(flags & COIR__TASK_PINNED))
+        flags |= COIR__TASK_PIN_AT_START;
+    return flags;
+}
+
+/* Puts a new task into the list, unless the group is cancelled. */
+static int group_admit(coir__group *g, coir__task *t)
+{
+    coir__lock_take(&g->lock);
+    if (atomic_load_explicit(&g->scope.head.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED) {
+        coir__lock_drop(&g->lock);
+        return -ECANCELED;
+    }
+    coir__list_append(&g->tasks, &t->group_link);
+    g->count++;
+    coir__lock_drop(&g->lock);
+    return 0;
+}
+
+static void count_spawn(coir__worker *w, coir__runtime *rt, const coir__group *g)
+{
+    if (g->root)
+        atomic_fetch_add_explicit(&rt->live, 1, memory_order_relaxed);
+    if (w->rt == rt->index)
+        atomic_store_explicit(&w->metric_spawned, atomic_load_explicit(&w->metric_spawned, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
+    else
+        atomic_fetch_add_explicit(&rt->foreign_spawned, 1, memory_order_relaxed);
+}
+
+static void task_launch(coir__worker *w, coir__runtime *rt, coir__task *t)
+{
+    unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
+    if (coir__unlikely(w->rt != rt->index))
+        coir__runnable_slow(w, t);
+    else if (coir__unlikely((flags & COIR__TASK_PINNED) | (unsigned)w->chaos))
+        coir__runnable_slow(w, t);
+    else
+        coir__ring_push(w, t);
+}
+
+/* The whole of a spawn. `w` is the caller's. */
+static int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g, const struct order *o, coir_task *ret)
+{
+    size_t reserve = o->options && o->options->stack_reserve ? o->options->stack_reserve : rt->options.stack_reserve;
+    unsigned class_ = coir__stack_class(reserve);
+    if (!o->fn || class_ == 0)
+        return class_ == 0 && o->fn ? -ENOMEM : -EINVAL;
+    coir__stack_cache *cache = cache_for(w, rt, class_);
+    int rc = coir__stack_reserve(rt->stacks, cache, class_);
+    if (rc < 0)
+        return rc;
+    coir__task *t = coir__task_alloc(w);
+    rc = t ? task_set_options(t, o) : -ENOMEM;
+    if (rc < 0)
+        goto unreserve;
+    t->fn = o->fn;
+    t->arg = o->arg;
+    t->file = o->file;
+    t->line = o->line;
+    t->rt = rt->index;
+    t->stack_class = (uint8_t)class_;
+    atomic_store_explicit(&t->flags, (uint16_t)flags_of(o, rt), memory_order_relaxed);
+    t->root.worker = g->flags & COIR_GROUP_PINNED ? g->worker : (int16_t)(w->rt == rt->index ? w->index : 0);
+    t->root.parent = &g->scope.head;
+    t->root.deadline = g->scope.head.deadline;
+    if (t->root.deadline != COIR_FOREVER)
+        atomic_store_explicit(&t->attention, COIR__ATTENTION_DEADLINE, memory_order_relaxed);
+    uint64_t id = coir__task_new_id(w);
+    atomic_store_explicit(&t->id, id, memory_order_release);
+    rc = group_admit(g, t);
+    if (rc < 0)
+        goto unreserve;
+    if (ret)
+        *ret = (coir_task){t, id};
+    count_spawn(w, rt, g);
+    task_launch(w, rt, t);
+    return 0;
+unreserve:
+    coir__stack_unreserve(rt->stacks, cache, class_);
+    if (t) {
+        coir__release(t->name);
+        coir__task_free(w, t);
+    }
+    return rc;
+}
+
+/* Where a spawn goes: the group, or the root group of the caller's runtime. */
+static coir__group *group_or_root(coir__worker *w, coir_group *g)
+{
+    if (g)
+        return group_of(g);
+    if (coir__unlikely(w->rt == 0))
+        coir__misuse("coir_spawn without a group: only from a task");
+    return root_of(w->runtime);
+}
+
+static int spawn_into(coir_group *group, const struct order *o, coir_task *ret)
+{
+    coir__worker *w = coir__worker_here();
+    coir__group *g = group_or_root(w, group);
+    struct order order = *o;
+    if (g->flags & COIR_GROUP_PINNED)
+        order.flags |= COIR__TASK_PINNED | COIR__TASK_BOUND;
+    return task_spawn(w, atomic_load_explicit(&coir__runtimes[g->rt], memory_order_relaxed), g, &order, ret);
+}
+
+int coir_spawn_at(const char *file, int line, coir_group *g, coir_fn *fn, void *arg)
+{
+    struct order o = {.file = file, .line = line, .fn = fn, .arg = arg};
+    return spawn_into(g, &o, NULL);
+}
+
+int coir_spawn_copy_at(const char *file, int line, coir_group *g, coir_fn *fn, const void *arg, size_t size)
+{
+    if (size > COPY_MAX)
+        return -E2BIG;
+    if (!fn || (!arg && size > 0))
+        return -EINVAL;
+    void *copy = coir__alloc(size ? size : 1);
+    if (!copy)
+        return -ENOMEM;
+    if (size > 0)
+        memcpy(copy, arg, size);
+    struct order o = {.file = file, .line = line, .fn = fn, .arg = copy, .flags = COIR__TASK_ARG_COPY};
+    int rc = spawn_into(g, &o, NULL);
+    if (rc < 0)
+        coir__release(copy);
+    return rc;
+}
+
+int coir_spawn_with_at(const char *file, int line, coir_group *g, const coir_task_options *options, coir_fn *fn,
+                       void *arg, coir_task *ret_task)
+{
+    if (options && options->flags & ~(COIR_PINNED | COIR_FP_ENV))
+        return -EINVAL;
+    struct order o = {.file = file,
+                      .line = line,
+                      .options = options,
+                      .fn = fn,
+                      .arg = arg,
+                      .flags = ret_task ? COIR__TASK_HANDLE : 0};
+    return spawn_into(g, &o, ret_task);
+}
+
+int coir__spawn_first(coir__runtime *rt, const coir_task_options *options, coir_fn *fn, void *arg)
+{
+    struct order o = {
+        .file = "coir_run", .options = options, .fn = fn, .arg = arg, .flags = COIR__TASK_FIRST};
+    return task_spawn(rt->workers[0], rt, root_of(rt), &o, NULL);
+}
+
+/* -- end -------------------------------------------------------------------------------------------------------- */
+
+/* What becomes of the result of a task that has ended. */
+struct fate {
+    coir__node *joiner; /* claimed; gets it */
+    uint32_t was;
+    bool kept;
+    char *name;
+};
+
+/* The scope lock is held, and join.c's if there is a joiner. */
+static void decide_locked(coir__task *t, int rc, struct fate *f)
+{
+    if (t->joiner) {
+        coir__node *n = t->joiner;
+        t->joiner = NULL;
+        f->was = coir__claim(n->task);
+        f->joiner = f->was != COIR__PARK_ACTIVE ? n : NULL;
+    }
+    f->kept = !f->joiner && (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_HANDLE);
+    t->ctx.result = rc;
+    f->name = t->name;
+    t->name = NULL;
+    if (f->kept)
+        atomic_fetch_or_explicit(&t->flags, COIR__TASK_ENDING, memory_order_relaxed);
+    else
+        atomic_store_explicit(&t->id, 0, memory_order_release);
+}
+
+static struct fate decide(coir__task *t, int rc)
+{
+    struct fate f = {0};
+    coir__lock_take(&t->scope_lock);
+    if (coir__unlikely(t->joiner != NULL)) {
+        coir__lock_drop(&t->scope_lock);
+        coir__lock_take(&coir__join_lock);
+        coir__lock_take(&t->scope_lock);
+        decide_locked(t, rc, &f);
+        coir__lock_drop(&coir__join_lock);
+    } else {
+        decide_locked(t, rc, &f);
+    }
+    coir__lock_drop(&t->scope_lock);
+    return f;
+}
+
+static void joiner_wake(coir__worker *w, const struct fate *f, int rc)
+{
+    if (!f->joiner)
+        return;
+    if (f->joiner == &f->joiner->task->wait.node) {
+        if (f->joiner->data)
+            *(int *)f->joiner->data = rc;
+        coir__wake(w, f->joiner, f->was, 0);
+    } else {
+        coir__wake(w, f->joiner, f->was, rc); /* a select's case has the task's result */
+    }
+}
+
+static void group_cancel(coir__worker *w, coir__group *g, coir_cancel_reason reason)
+{
+    coir__scope_cancel(w, g->scope.owner, &g->scope.head, 0, reason);
+}
+
+/* Notes a result below 0. True if the siblings must be cancelled. */
+static bool group_note(coir__group *g, const coir__task *t, int rc)
+{
+    bool cancelled = atomic_load_explicit(&t->root.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED;
+    bool first = false;
+    coir__lock_take(&g->lock);
+    if (rc == -ECANCELED && cancelled) {
+        g->cancelled_result = true;
+    } else if (g->failure == 0) {
+        g->failure = rc;
+        first = true;
+    }
+    coir__lock_drop(&g->lock);
+    return first && !(g->flags & COIR_GROUP_ISOLATE);
+}
+
+static bool is_failure(const coir__task *t, int rc)
+{
+    return rc < 0 && !(rc == -ECANCELED &&
+                       (atomic_load_explicit(&t->root.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED));
+}
+
+static void root_note(coir__worker *w, coir__group *g, coir__task *t, coir_task handle, int rc, bool wanted)
+{
+    coir__runtime *rt = w->runtime;
+    if (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_FIRST) {
+        atomic_store(&rt->first_result, rc);
+        group_cancel(w, g, (coir_cancel_reason){.code = -ECANCELED, .why = "run ended", .file = "coir_run"});
+    } else if (!wanted && is_failure(t, rc)) {
+        if (rt->options.on_unhandled)
+            rt->options.on_unhandled(rt->options.hook_arg, handle, rc);
+        else
+            coir__runtime_log(rt, "detached task %llu (spawned at %s:%d) failed: %s", (unsigned long long)handle.id,
+                              t->file ? t->file : "?", t->line, coir_strerror(rc));
+    }
+}
+
+static void runtime_finish(coir__runtime *rt)
+{
+    atomic_store_explicit(&rt->stopping, true, memory_order_seq_cst);
+    for (unsigned i = 0; i < rt->worker_count; i++)
+        coir__worker_rouse(rt->workers[i]);
+}
+
+/* Takes the task out of the list. The group may be gone afterwards. */
+static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kept)
+{
+    coir__runtime *rt = w->runtime;
+    bool root = g->root;
+    coir__node *waiter = NULL;
+    uint32_t was = 0;
+    coir__lock_take(&g->lock);
+    coir__list_remove(&t->group_link);
+    if (kept) {
+        coir__list_append(&g->kept, &t->group_link);
+        coir__lock_take(&t->scope_lock);
+        atomic_fetch_or_explicit(&t->flags, COIR__TASK_DONE, memory_order_relaxed);
+        coir__lock_drop(&t->scope_lock); /* from here on it may be buried by a joiner, once the group's lock is free */
+    }
+    bool last = --g->count == 0;
+    if (last)
+        waiter = coir__claim_first(&g->waiters, NULL, &was);
+    coir__lock_drop(&g->lock);
+    if (waiter)
+        coir__wake(w, waiter, was, 0);
+    if (root) {
+        atomic_fetch_sub_explicit(&rt->live, 1, memory_order_relaxed);
+        if (last)
+            runtime_finish(rt);
+    }
+}
+
+/* A task that nobody can reach any more. */
+static void task_bury(coir__worker *w, coir__task *t)
+{
+    coir__cancel_reason_free(atomic_load_explicit(&t->root.reason, memory_order_relaxed));
+    coir__task_free(w, t);
+}
+
+void coir__group_task_done(coir__worker *w, coir__task *t, int rc)
+{
+    coir__group *g = group_of_task(t);
+    coir_task handle = coir__task_handle(t);
+    unsigned class_ = t->stack_class;
+    if (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_ARG_COPY)
+        coir__release(t->arg);
+    struct fate f = decide(t, rc);
+    coir__release(f.name);
+    bool kept = f.kept;
+    if (coir__unlikely(g->root))
+        root_note(w, g, t, handle, rc, kept || f.joiner);
+    else if (coir__unlikely(rc < 0) && group_note(g, t, rc))
+        group_cancel(w, g, (coir_cancel_reason){.code = -ECANCELED, .why = "a task of the group failed",
+                                                .file = t->file, .line = t->line, .task_id = handle.id});
+    joiner_wake(w, &f, rc);
+    group_leave(w, g, t, kept);
+    if (!kept)
+        task_bury(w, t);
+    coir__stack_unreserve(w->runtime->stacks, cache_for(w, w->runtime, class_), class_);
+    atomic_store_explicit(&w->metric_ended, atomic_load_explicit(&w->metric_ended, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+void coir__group_forget(coir__worker *w, coir__task *t)
+{
+    coir__group *g = group_of_task(t);
+    coir__lock_take(&g->lock);
+    coir__list_remove(&t->group_link);
+    coir__lock_drop(&g->lock);
+    atomic_store_explicit(&t->id, 0, memory_order_release);
+    task_bury(w, t);
+}
+
+/* -- waiting ---------------------------------------------------------------------------------------------------- */
+
+int coir__group_take_result(coir__group *g)
+{
+    int rc = g->failure ? g->failure : g->cancelled_result ? -ECANCELED : 0;
+    g->failure = 0;
+    g->cancelled_result = false;
+    return rc;
+}
+
+static int group_wait_empty(coir__group *g)
+{
+    coir__worker *w = coir__worker_here();
+    coir__task *self = w->current;
+    if (coir__must_attend(self))
+        coir__scope_look(w, self);
+    coir__lock_take(&g->lock);
+    while (g->count > 0) {
+        coir__wait_queue(self, &g->waiters, NULL);
+        coir__park_shielded(w, self, &g->lock, COIR__WAIT_GROUP);
+        w = coir__worker_or_null();
+        coir__lock_take(&g->lock);
+    }
+    int rc = coir__group_take_result(g);
+    coir__lock_drop(&g->lock);
+    return rc;
+}
+
+/* Drops the results that nobody came for. Somebody who is just taking one is waited for. */
+static void group_drop_kept(coir__worker *w, coir__group *g)
+{
+    for (unsigned round = 0;;) {
+        coir__lock_take(&g->lock);
+        coir__link *link = coir__list_first(&g->kept);
+        coir__task *t = link ? coir__container(link, coir__task, group_link) : NULL;
+        bool taken = false;
+        if (t) {
+            coir__lock_take(&t->scope_lock);
+            taken = atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_JOINING;
+            if (!taken) {
+                atomic_store_explicit(&t->id, 0, memory_order_release);
+                coir__list_remove(link);
+            }
+            coir__lock_drop(&t->scope_lock);
+        }
+        coir__lock_drop(&g->lock);
+        if (!t)
+            return;
+        if (taken)
+            coir__spin(round++);
+        else
+            task_bury(w, t);
+    }
+}
+
+static coir__group *check_opener(coir_group *group, const char *what)
+{
+    coir__group *g = group_of(group);
+    coir__task *self = coir__worker_here()->current;
+    if (coir__unlikely(self->scope != &g->scope.head))
+        coir__misuse("%s: not the innermost scope of the caller", what);
+    return g;
+}
+
+static void group_init(coir__worker *w, coir__group *g, unsigned flags)
+{
+    g->lock = (coir__lock){0};
+    g->flags = flags;
+    g->count = 0;
+    g->failure = 0;
+    g->cancelled_result = false;
+    g->root = false;
+    g->rt = w->rt;
+    g->worker = w->index;
+    coir__list_init(&g->tasks);
+    coir__list_init(&g->kept);
+    coir__list_init(&g->waiters);
+}
+
+void coir_group_begin_at(const char *file, int line, coir_group *group, unsigned flags)
+{
+    coir__worker *w = coir__worker_here();
+    coir__group *g = group_of(group);
+    if (coir__unlikely(w->rt == 0))
+        coir__misuse("coir_group_begin: only from a task");
+    group_init(w, g, flags);
+    coir__scope_open(w, &g->scope, COIR__SCOPE_GROUP, COIR_FOREVER, file, line);
+}
+
+int coir_group_wait(coir_group *group)
+{
+    return group_wait_empty(check_opener(group, "coir_group_wait"));
+}
+
+int coir_group_end(coir_group *group)
+{
+    coir__group *g = check_opener(group, "coir_group_end");
+    int rc = group_wait_empty(g);
+    coir__worker *w = coir__worker_or_null();
+    group_drop_kept(w, g);
+    coir__scope_close(w, &g->scope, "coir_group_end");
+    return rc;
+}
+
+void coir_group_cancel_at(const char *file, int line, coir_group *group, const char *why)
+{
+    coir_cancel_reason reason = {
+        .code = -ECANCELED, .why = why, .file = file, .line = line, .task_id = coir_task_id(coir_self())};
+    group_cancel(coir__worker_here(), group_of(group), reason);
+}
+
+/* -- the root group --------------------------------------------------------------------------------------------- */
+
+void coir__root_begin(coir__runtime *rt)
+{
+    coir__worker *w = rt->workers[0];
+    coir__group *g = root_of(rt);
+    group_init(w, g, COIR_GROUP_ISOLATE);
+    g->root = true;
+    coir__scope_open(w, &g->scope, COIR__SCOPE_GROUP, COIR_FOREVER, "coir_run", 0);
+}
+
+void coir__root_end(coir__runtime *rt)
+{
+    group_drop_kept(rt->workers[0], root_of(rt));
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * join.c - waiting for the end of one task.
+ *
+ * A task has at most one joiner; so those who wait for a task, and for those who wait for it, form a line, and a cycle is
+ * found by walking it. The line changes only under coir__join_lock, one for the process: a join that must wait is rare
+ * beside everything else.
+ */
+#include "scope/join.h"
+
+coir__lock coir__join_lock;
+
+static unsigned task_flags(const coir__task *t)
+{
+    return atomic_load_explicit(&t->flags, memory_order_relaxed);
+}
+
+static bool is_handle_of(const coir__task *t, uint64_t id)
+{
+    return atomic_load_explicit(&t->id, memory_order_acquire) == id;
+}
+
+/* Takes the scope lock at a moment when the task is not just ending. */
+static void lock_settled(coir__task *t)
+{
+    for (unsigned round = 0;; coir__spin(round++)) {
+        coir__lock_take(&t->scope_lock);
+        if ((task_flags(t) & (COIR__TASK_ENDING | COIR__TASK_DONE)) != COIR__TASK_ENDING)
+            return;
+        coir__lock_drop(&t->scope_lock); /* its worker is between coir__group_task_done() and the group's list */
+    }
+}
+
+/* Takes a result that is there. -EAGAIN: it is not. The scope lock is held, and released. */
+static int take_locked(coir__worker *w, coir__task *t, uint64_t id, int *ret_result)
+{
+    int rc = -EAGAIN;
+    unsigned flags = task_flags(t);
+    if (!is_handle_of(t, id))
+        rc = -ESRCH;
+    else if (flags & COIR__TASK_JOINING || t->joiner)
+        rc = -EBUSY;
+    else if (flags & COIR__TASK_DONE) {
+        int result = (int)t->ctx.result;
+        atomic_fetch_or_explicit(&t->flags, COIR__TASK_JOINING, memory_order_relaxed);
+        coir__lock_drop(&t->scope_lock);
+        coir__group_forget(w, t);
+        if (ret_result)
+            *ret_result = result;
+        return 0;
+    }
+    coir__lock_drop(&t->scope_lock);
+    return rc;
+}
+
+int coir__join_try(coir__worker *w, coir_task handle, int *ret_result)
+{
+    coir__task *t = handle.opaque;
+    if (!t || handle.id == 0)
+        return -ESRCH;
+    if (t == w->current && is_handle_of(t, handle.id))
+        return -EDEADLK;
+    lock_settled(t);
+    return take_locked(w, t, handle.id, ret_result);
+}
+
+/* Whether `t` waits, directly or through others, for `self`. Selects break the line: they have another way out. */
+static bool waits_for(const coir__task *t, const coir__task *self)
+{
+    for (const coir__task *y = self; y->joiner; y = y->joiner->task) {
+        if (y->joiner != &y->joiner->task->wait.node)
+            return false;
+        if (y->joiner->task == t)
+            return true;
+    }
+    return false;
+}
+
+int coir__join_queue(coir__worker *w, coir_task handle, coir__node *n, int *ret_result)
+{
+    coir__task *t = handle.opaque;
+    coir__lock_take(&coir__join_lock);
+    coir__lock_take(&t->scope_lock);
+    if (!is_handle_of(t, handle.id) || task_flags(t) & COIR__TASK_ENDING || t->joiner) {
+        coir__lock_drop(&t->scope_lock);
+        coir__lock_drop(&coir__join_lock);
+        lock_settled(t);
+        return take_locked(w, t, handle.id, ret_result);
+    }
+    if (waits_for(t, n->task)) {
+        coir__lock_drop(&t->scope_lock);
+        coir__lock_drop(&coir__join_lock);
+        return -EDEADLK;
+    }
+    t->joiner = n;
+    coir__lock_drop(&coir__join_lock);
+    return -EAGAIN;
+}
+
+bool coir__join_show(coir_task handle, coir__node *n)
+{
+    coir__task *t = handle.opaque;
+    coir__lock_take(&coir__join_lock);
+    coir__lock_take(&t->scope_lock);
+    if (is_handle_of(t, handle.id) && !(task_flags(t) & COIR__TASK_ENDING) && !t->joiner)
+        t->joiner = n;
+    bool shown = t->joiner == n;
+    coir__lock_drop(&t->scope_lock);
+    coir__lock_drop(&coir__join_lock);
+    return shown;
+}
+
+void coir__join_withdraw(coir_task handle, coir__node *n)
+{
+    coir__task *t = handle.opaque;
+    coir__lock_take(&coir__join_lock);
+    coir__lock_take(&t->scope_lock);
+    if (t->joiner == n)
+        t->joiner = NULL;
+    coir__lock_drop(&t->scope_lock);
+    coir__lock_drop(&coir__join_lock);
+}
+
+void coir__join_abandon(coir__task *joiner)
+{
+    coir__lock *lock = atomic_load_explicit(&joiner->wait_lock, memory_order_relaxed);
+    coir_task handle = {.opaque = coir__container(lock, coir__task, scope_lock)};
+    coir__join_withdraw(handle, &joiner->wait.node);
+}
+
+int coir_join(coir_task handle, int *ret_result)
+{
+    coir__worker *w = coir__worker_here();
+    coir__task *self = w->current;
+    if (coir__is_cancelled(self))
+        return coir__scope_refuse(w, self);
+    int result = 0;
+    int rc = coir__join_try(w, handle, &result);
+    if (rc == -EAGAIN) {
+        if (coir__must_attend(self) && (rc = coir__scope_attend(w, self)) < 0)
+            return rc;
+        self->wait.node.task = self;
+        self->wait.node.data = &result;
+        rc = coir__join_queue(w, handle, &self->wait.node, &result);
+        if (rc == -EAGAIN)
+            rc = coir__park(w, self, &((coir__task *)handle.opaque)->scope_lock, COIR__WAIT_JOIN);
+    }
+    if (rc == 0 && ret_result)
+        *ret_result = result;
+    return rc;
+}
+
+void coir_detach(coir_task handle)
+{
+    coir__worker *w = coir__worker_here();
+    coir__task *t = handle.opaque;
+    if (!t || handle.id == 0)
+        return;
+    lock_settled(t);
+    unsigned flags = task_flags(t);
+    bool bury = false;
+    if (is_handle_of(t, handle.id) && !(flags & COIR__TASK_JOINING)) {
+        bury = (flags & COIR__TASK_DONE) != 0;
+        if (bury)
+            atomic_fetch_or_explicit(&t->flags, COIR__TASK_JOINING, memory_order_relaxed);
+        else
+            atomic_fetch_and_explicit(&t->flags, (uint16_t)~COIR__TASK_HANDLE, memory_order_relaxed);
+    }
+    coir__lock_drop(&t->scope_lock);
+    if (bury)
+        coir__group_forget(w, t);
+}
+
+int coir_cancel_at(const char *file, int line, coir_task handle, const char *why)
+{
+    coir__worker *w = coir__worker_here();
+    coir__task *t = handle.opaque;
+    if (!t || handle.id == 0)
+        return -ESRCH;
+    coir_cancel_reason reason = {
+        .code = -ECANCELED, .why = why, .file = file, .line = line, .task_id = coir_task_id(coir_self())};
+    return coir__scope_cancel(w, t, &t->root, handle.id, reason) ? 0 : -ESRCH;
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chan.c - channels between tasks.
+ *
+ *   senders -> [ ring of `capacity` elements ] -> receivers
+ *
+ * I1  receivers wait only while the ring is empty and no sender waits; senders only while it is full and no receiver waits.
+ * I2  a waiter is claimed, once, before anything is taken for it.
+ * I3  after close no waiter stays queued, but for those whom somebody else has claimed.
+ * I4  a sender that waits on a full ring gets its element into the ring when a receiver makes room.
+ *
+ * Lock: c->lock guards everything. The waiting task parks with it (base/lock.h).
+ * Cost: a send and a receive take the lock once each; no allocation, no system call. HOT: bench/pingpong. The functions
+ * that park are leaves but for tail calls, so that they land in the caller: what is unusual (contention, odd element sizes,
+ * deadlines) goes to a `_slow` twin by a tail call. A lock-free ring was not tried: rendezvous needs the waiters anyway.
+ */
+#include <limits.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "sync/chan.h"
+
+/* -- elements --------------------------------------------------------------------------------------------------- */
+
+/* The common sizes without a call. False for others. */
+COIR__INLINE bool size_is_simple(size_t size)
+{
+    return size == 8 || size == 4 || size == 0;
+}
+
+COIR__INLINE void copy_simple(void *to, const void *from, size_t size)
+{
+    if (coir__likely(size == 8))
+        __builtin_memcpy(to, from, 8);
+    else if (size == 4)
+        __builtin_memcpy(to, from, 4);
+}
+
+COIR__INLINE void copy_any(void *to, const void *from, size_t size)
+{
+    if (size_is_simple(size))
+        copy_simple(to, from, size);
+    else
+        memcpy(to, from, size);
+}
+
+COIR__INLINE char *slot_at(coir_chan *c, size_t i)
+{
+    return c->ring + i * c->elem_size;
+}
+
+COIR__INLINE void ring_push(coir_chan *c, const void *elem, bool simple)
+{
+    char *slot = slot_at(c, c->tail);
+    if (simple)
+        copy_simple(slot, elem, c->elem_size);
+    else
+        copy_any(slot, elem, c->elem_size);
+    c->tail = c->tail + 1 == c->capacity ? 0 : c->tail + 1;
+    c->count++;
+}
+
+COIR__INLINE void ring_pop(coir_chan *c, void *elem, bool simple)
+{
+    char *slot = slot_at(c, c->head);
+    if (simple)
+        copy_simple(elem, slot, c->elem_size);
+    else
+        copy_any(elem, slot, c->elem_size);
+    c->head = c->head + 1 == c->capacity ? 0 : c->head + 1;
+    c->count--;
+}
+
+/* -- the steps, with the lock held ------------------------------------------------------------------------------ */
+
+/* A waiter that a step has claimed, to be woken when the lock is free. */
+struct wakeup {
+    coir__node *node; /* NULL: nobody */
+    uint32_t was;
+};
+
+/* Sends if that needs no wait: 1; 0: it would wait; -EPIPE. Meets nobody of `self`. */
+COIR__INLINE int send_step(coir_chan *c, const void *elem, bool simple, const coir__task *self, struct wakeup *wake)
+{
+    if (coir__unlikely(c->closed))
+        return -EPIPE;
+    coir__node *receiver = coir__claim_first(&c->receivers, self, &wake->was);
+    if (receiver) {
+        if (simple)
+            copy_simple(receiver->data, elem, c->elem_size);
+        else
+            copy_any(receiver->data, elem, c->elem_size);
+        wake->node = receiver;
+        return 1;
+    }
+    if (c->count == c->capacity)
+        return 0;
+    ring_push(c, elem, simple);
+    return 1;
+}
+
+COIR__INLINE int recv_step(coir_chan *c, void *elem, bool simple, const coir__task *self, struct wakeup *wake)
+{
+    bool buffered = c->count > 0;
+    if (buffered)
+        ring_pop(c, elem, simple);
+    coir__node *sender = coir__claim_first(&c->senders, self, &wake->was);
+    wake->node = sender;
+    if (buffered) {
+        if (sender) /* I4 */
+            ring_push(c, sender->data, simple);
+        return 1;
+    }
+    if (!sender)
+        return coir__unlikely(c->closed) ? -EPIPE : 0;
+    if (simple)
+        copy_simple(elem, sender->data, c->elem_size);
+    else
+        copy_any(elem, sender->data, c->elem_size);
+    return 1;
+}
+
+COIR__INLINE void finish(coir__worker *w, coir_chan *c, const struct wakeup *wake)
+{
+    coir__lock_drop(&c->lock);
+    if (wake->node)
+        coir__wake(w, wake->node, wake->was, 0);
+}
+
+/* -- send and receive ------------------------------------------------------------------------------------------- */
+
+/* Anything but the short way: contention, odd sizes, scopes, plain threads. */
+static COIR__NOINLINE int send_slow(coir_chan *c, const void *elem)
+{
+    coir__worker *w = coir__worker_here();
+    coir__task *self = w->current;
+    if (coir__is_cancelled(self))
+        return coir__scope_refuse(w, self);
+    for (bool attended = !coir__must_attend(self);; attended = true) {
+        struct wakeup wake = {0};
+        coir__lock_take(&c->lock);
+        int rc = send_step(c, elem, false, NULL, &wake);
+        if (rc != 0) {
+            finish(w, c, &wake);
+            return coir__charge(w, rc < 0 ? rc : 0);
+        }
+        if (attended)
+            break;
+        coir__lock_drop(&c->lock);
+        if ((rc = coir__scope_attend(w, self)) < 0)
+            return rc;
+    }
+    coir__wait_queue(self, &c->senders, (void *)(uintptr_t)elem);
+    return coir__park(w, self, &c->lock, COIR__WAIT_SEND);
+}
+
+static COIR__NOINLINE int recv_slow(coir_chan *c, void *elem)
+{
+    coir__worker *w = coir__worker_here();
+    coir__task *self = w->current;
+    if (coir__is_cancelled(self))
+        return coir__scope_refuse(w, self);
+    for (bool attended = !coir__must_attend(self);; attended = true) {
+        struct wakeup wake = {0};
+        coir__lock_take(&c->lock);
+        int rc = recv_step(c, elem, false, NULL, &wake);
+        if (rc != 0) {
+            finish(w, c, &wake);
+            return coir__charge(w, rc < 0 ? rc : 0);
+        }
+        if (attended)
+            break;
+        coir__lock_drop(&c->lock);
+        if ((rc = coir__scope_attend(w, self)) < 0)
+            return rc;
+    }
+    coir__wait_queue(self, &c->receivers, elem);
+    return coir__park(w, self, &c->lock, COIR__WAIT_RECV);
+}
+
+int coir_chan_send(coir_chan *c, const void *elem)
+{
+    coir__worker *w = coir__worker_or_null();
+    if (coir__unlikely(!w || !size_is_simple(c->elem_size)))
+        return send_slow(c, elem);
+    coir__task *self = w->current;
+    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
+        return send_slow(c, elem);
+    if (coir__unlikely(!coir__lock_try(&c->lock)))
+        return send_slow(c, elem);
+    struct wakeup wake = {0};
+    int rc = send_step(c, elem, true, NULL, &wake);
+    if (rc == 0) {
+        coir__wait_queue(self, &c->senders, (void *)(uintptr_t)elem);
+        return coir__park(w, self, &c->lock, COIR__WAIT_SEND);
+    }
+    finish(w, c, &wake);
+    return coir__charge(w, rc < 0 ? rc : 0);
+}
+
+int coir_chan_recv(coir_chan *c, void *elem)
+{
+    coir__worker *w = coir__worker_or_null();
+    if (coir__unlikely(!w || !size_is_simple(c->elem_size)))
+        return recv_slow(c, elem);
+    coir__task *self = w->current;
+    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
+        return recv_slow(c, elem);
+    if (coir__unlikely(!coir__lock_try(&c->lock)))
+        return recv_slow(c, elem);
+    struct wakeup wake = {0};
+    int rc = recv_step(c, elem, true, NULL, &wake);
+    if (rc == 0) {
+        coir__wait_queue(self, &c->receivers, elem);
+        return coir__park(w, self, &c->lock, COIR__WAIT_RECV);
+    }
+    finish(w, c, &wake);
+    return coir__charge(w, rc < 0 ? rc : 0);
+}
+
+int coir_chan_try_send(coir_chan *c, const void *elem)
+{
+    struct wakeup wake = {0};
+    coir__worker *w = coir__worker_here();
+    coir__lock_take(&c->lock);
+    int rc = send_step(c, elem, false, NULL, &wake);
+    finish(w, c, &wake);
+    return rc < 0 ? rc : rc == 0 ? -EAGAIN : 0;
+}
+
+int coir_chan_try_recv(coir_chan *c, void *elem)
+{
+    struct wakeup wake = {0};
+    coir__worker *w = coir__worker_here();
+    coir__lock_take(&c->lock);
+    int rc = recv_step(c, elem, false, NULL, &wake);
+    finish(w, c, &wake);
+    return rc < 0 ? rc : rc == 0 ? -EAGAIN : 0;
+}
+
+/* -- batches ---------------------------------------------------------------------------------------------------- */
+
+/* Moves as many as it can without waiting; the waiters it meets are woken one by one, because each may be the last that
+ * keeps the channel alive for others. Returns the count, or -EPIPE if that is 0. */
+static ssize_t batch(coir_chan *c, bool send, char *elems, size_t n)
+{
+    coir__worker *w = coir__worker_here();
+    size_t done = 0;
+    while (done < n) {
+        struct wakeup wake = {0};
+        coir__lock_take(&c->lock);
+        int rc = 1;
+        while (done < n && !wake.node && rc > 0) {
+            char *elem = elems + done * c->elem_size;
+            rc = send ? send_step(c, elem, false, NULL, &wake) : recv_step(c, elem, false, NULL, &wake);
+            done += rc > 0;
+        }
+        finish(w, c, &wake);
+        if (rc <= 0)
+            return done > 0 ? (ssize_t)done : rc;
+    }
+    return (ssize_t)done;
+}
+
+static ssize_t batch_wait(coir_chan *c, bool send, void *elems, size_t n)
+{
+    if (n == 0)
+        return -EINVAL;
+    if (n > SSIZE_MAX)
+        n = SSIZE_MAX;
+    int rc = send ? coir_chan_send(c, elems) : coir_chan_recv(c, elems);
+    if (rc < 0 || n == 1)
+        return rc < 0 ? rc : 1;
+    ssize_t more = batch(c, send, (char *)elems + c->elem_size, n - 1);
+    return more > 0 ? more + 1 : 1;
+}
+
+ssize_t coir_chan_send_n(coir_chan *c, const void *elems, size_t n)
+{
+    return batch_wait(c, true, (void *)(uintptr_t)elems, n);
+}
+
+ssize_t coir_chan_recv_n(coir_chan *c, void *elems, size_t n)
+{
+    return batch_wait(c, false, elems, n);
+}
+
+/* -- close and the rest ----------------------------------------------------------------------------------------- */
+
+void coir_chan_close(coir_chan *c)
+{
+    coir__worker *w = coir__worker_here();
+    coir__lock_take(&c->lock);
+    c->closed = true;
+    coir__node *receivers = coir__claim_all(&c->receivers);
+    coir__node *senders = coir__claim_all(&c->senders);
+    coir__lock_drop(&c->lock);
+    coir__wake_all(w, receivers, -EPIPE);
+    coir__wake_all(w, senders, -EPIPE);
+}
+
+coir_chan *coir_chan_new(size_t elem_size, size_t capacity)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(elem_size, capacity, &bytes) || bytes > PTRDIFF_MAX - sizeof(coir_chan))
+        return NULL;
+    coir_chan *c = coir__alloc_zero(sizeof *c);
+    if (!c)
+        return NULL;
+    c->elem_size = elem_size;
+    c->capacity = capacity;
+    if (bytes > 0 && !(c->ring = coir__alloc(bytes))) {
+        coir__release(c);
+        return NULL;
+    }
+    return c;
+}
+
+void coir_chan_free(coir_chan *c)
+{
+    if (!c)
+        return;
+    coir__lock_take(&c->lock); /* whoever woke the caller may still be about to release it */
+    bool waited_for = !coir__list_is_empty(&c->receivers) || !coir__list_is_empty(&c->senders);
+    coir__lock_drop(&c->lock);
+    if (waited_for)
+        coir__misuse("coir_chan_free: somebody waits on channel %p", (void *)c);
+    while (c->drop && c->count > 0) {
+        c->drop(slot_at(c, c->head));
+        c->head = c->head + 1 == c->capacity ? 0 : c->head + 1;
+        c->count--;
+    }
+    coir__release(c->ring);
+    coir__release(c);
+}
+
+size_t coir_chan_len(coir_chan *c)
+{
+    coir__lock_take(&c->lock);
+    size_t count = c->count;
+    coir__lock_drop(&c->lock);
+    return count;
+}
+
+size_t coir_chan_cap(coir_chan *c)
+{
+    return c->capacity;
+}
+
+void coir_chan_on_drop(coir_chan *c, void (*drop)(void *elem))
+{
+    coir__lock_take(&c->lock);
+    c->drop = drop;
+    coir__lock_drop(&c->lock);
+}
+
+/* -- for select ------------------------------------------------------------------------------------------------- */
+
+int coir__chan_try_locked(coir_chan *c, bool send, void *elem, const coir__task *self, coir__node **ret_node,
+                          uint32_t *ret_was)
+{
+    struct wakeup wake = {0};
+    int rc = send ? send_step(c, elem, false, self, &wake) : recv_step(c, elem, false, self, &wake);
+    *ret_node = wake.node;
+    *ret_was = wake.was;
+    return rc;
+}
+
+static bool waits_another(const coir__link *list, const coir__task *self)
+{
+    for (coir__link *link = coir__list_first(list); link; link = coir__list_next(list, link))
+        if (((coir__node *)(void *)link)->task != self)
+            return true;
+    return false;
+}
+
+bool coir__chan_is_ready_locked(const coir_chan *c, bool send, const coir__task *self)
+{
+    if (c->closed || (send ? c->count < c->capacity : c->count > 0))
+        return true;
+    return waits_another(send ? &c->receivers : &c->senders, self);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* wait.c - the ways of parking that are not the common one; see wait.h. */
+#include "sync/wait.h"
+
+#include "sched/timer.h"
+
+coir__node *coir__claim_all(coir__link *list)
+{
+    coir__node *first = NULL, *last = NULL, *n;
+    uint32_t was;
+    while ((n = coir__claim_first(list, NULL, &was)) != NULL) {
+        n->data = NULL; /* the chain; and `prev` keeps what coir__wake() must know */
+        n->link.prev = (coir__link *)(uintptr_t)was;
+        if (last)
+            last->data = n;
+        else
+            first = n;
+        last = n;
+    }
+    return first;
+}
+
+void coir__wake_all(coir__worker *w, coir__node *chain, int32_t outcome)
+{
+    while (chain) {
+        coir__node *next = chain->data;
+        coir__wake(w, chain, (uint32_t)(uintptr_t)chain->link.prev, outcome);
+        chain = next;
+    }
+}
+
+void coir__wait_abandon(coir__task *t)
+{
+    uint8_t kind = atomic_load_explicit(&t->wait_kind, memory_order_relaxed);
+    coir__lock *lock = atomic_load_explicit(&t->wait_lock, memory_order_relaxed);
+    if (kind == COIR__WAIT_JOIN) {
+        coir__join_abandon(t);
+        return;
+    }
+    coir__lock_take(lock); /* after this the registers of `t` are saved */
+    if (kind == COIR__WAIT_SLEEP)
+        coir__wheel_disarm_locked(coir__container(lock, coir__wheel, lock), &t->wait.timer);
+    else
+        coir__list_remove(&t->wait.node.link);
+    coir__lock_drop(lock);
+}
+
+/* The task saw the mark of a canceller after it had shown its wait; or it is a thread. */
+COIR__NOINLINE int coir__park_refused(coir__worker *w, coir__task *self, coir__lock *lock)
+{
+    if (coir__is_cancelled(self)) {
+        uint32_t waiting = COIR__PARK_WAITING;
+        if (atomic_compare_exchange_strong(&self->park, &waiting, COIR__PARK_ACTIVE)) {
+            coir__lock_drop(lock);
+            coir__wait_abandon(self);
+            return coir__scope_refuse(w, self);
+        } /* else the canceller was first, and will wake us */
+    }
+    if (w->rt == 0)
+        return coir__thread_wait(w, self, lock);
+    return coir__leave(w, self, coir__pick(w), &lock->word, 0);
+}
+
+COIR__NOINLINE int coir__park_shielded(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind)
+{
+    atomic_store_explicit(&self->wait_kind, kind, memory_order_relaxed);
+    atomic_store_explicit(&self->wait_lock, lock, memory_order_relaxed);
+    atomic_store_explicit(&self->park, COIR__PARK_HELD, memory_order_release);
+    if (w->rt == 0)
+        return coir__thread_wait(w, self, lock);
+    return coir__leave(w, self, coir__pick(w), &lock->word, 0);
+}
+
+COIR__NOINLINE void coir__park_io(coir__worker *w, coir__task *self, coir__lock *lock, uint64_t id)
+{
+    atomic_store_explicit(&self->wait_kind, COIR__WAIT_IO, memory_order_relaxed);
+    atomic_store_explicit(&self->wait_lock, NULL, memory_order_relaxed);
+    self->wait.node.data = (void *)(uintptr_t)id;
+    atomic_store_explicit(&self->park, COIR__PARK_IO, memory_order_release);
+    coir__fence_light(); /* pairs with the canceller's heavy fence */
+    if (coir__unlikely(coir__is_cancelled(self)))
+        coir__op_cancel_post(w->runtime, id);
+    coir__leave(w, self, coir__pick(w), lock ? &lock->word : &w->nowhere, 0);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef COIR_SYNC_WAIT_H
+#define COIR_SYNC_WAIT_H
+
+/*
+ * wait.h - the one rule by which everything waits.
+ *
+ * A call that may wait has this shape, and so has every object in this folder:
+ *
+ *   entry    the attention word: cancelled? Then coir__scope_refuse(). One load.
+ *   lock     the object's; contended, or anything else unusual: tail-call the `_slow` twin.
+ *   done?    if it can be done now: do it, unlock, wake whom it concerns, coir__charge(). "Completion wins".
+ *   attend   about to wait, with a deadline around: unlock, coir__scope_attend(), lock and look again (the slow twin).
+ *   queue    the task's own node goes into the object's list.
+ *   park     coir__park(), a tail call: WAITING, pick, switch, which releases the lock. The waker stored the result.
+ *
+ * and a waker:
+ *
+ *   lock; take a node from the list; coir__claim() its task, or skip the node if that fails;
+ *   only now take the item, permit or lock for it ("claim before consume"); unlock; coir__wake() it.
+ *
+ * A canceller claims by the same word, then takes the object's lock (whoever gets it finds saved registers), unlinks the
+ * node, and makes the task runnable with -ECANCELED (coir__wait_abandon).
+ */
+
+#include "base/fence.h"
+#include "sched/runtime.h"
+#include "sched/upcall.h"
+
+/* A select's node: shares the task's park word with its siblings, lies in the frame of the select. */
+typedef struct coir__select_node {
+    coir__node node; /* first */
+    int32_t index;
+    int32_t outcome; /* of the case, stored by the claimer */
+} coir__select_node;
+
+/* Whether the caller must refuse at entry. */
+COIR__INLINE bool coir__is_cancelled(const coir__task *self)
+{
+    return (atomic_load_explicit(&self->attention, memory_order_relaxed) & COIR__ATTENTION_CANCELLED) != 0;
+}
+
+/* Whether a call that is about to wait must attend to deadlines first. */
+COIR__INLINE bool coir__must_attend(const coir__task *self)
+{
+    return (atomic_load_explicit(&self->attention, memory_order_relaxed) & COIR__ATTENTION_DEADLINE) != 0;
+}
+
+/* Puts the task's own node at the end of a list; the object's lock is held. */
+COIR__INLINE void coir__wait_queue(coir__task *self, coir__link *list, void *data)
+{
+    self->wait.node.task = self;
+    self->wait.node.data = data;
+    coir__list_append(list, &self->wait.node.link);
+}
+
+/* The end of a claim: stores what the wait returns, and runs the task. `was` is what coir__claim() returned; the
+ * object's lock has been released (or is released by the caller right after: nothing here takes it). */
+COIR__INLINE void coir__wake(coir__worker *w, coir__node *n, uint32_t was, int32_t outcome)
+{
+    coir__task *t = n->task;
+    if (coir__likely(n == &t->wait.node)) {
+        t->ctx.result = outcome;
+        coir__runnable(w, t);
+        return;
+    }
+    coir__select_node *s = (coir__select_node *)(void *)n;
+    s->outcome = outcome;
+    t->ctx.result = s->index;
+    if (was == COIR__PARK_SELECTING)
+        atomic_store_explicit(&t->park, COIR__PARK_ACTIVE, memory_order_release); /* pairs with select's wait */
+    else
+        coir__runnable(w, t);
+}
+
+/* The first waiter of a list that could be claimed, out of the list; NULL if none. Not one of `self` (NULL: of anybody).
+ * *ret_was is for coir__wake(). Nodes that can't be claimed are left to those who claimed them. */
+COIR__INLINE coir__node *coir__claim_first(coir__link *list, const coir__task *self, uint32_t *ret_was)
+{
+    coir__link *link = coir__list_first(list);
+    while (coir__unlikely(link != NULL)) {
+        coir__node *n = (coir__node *)(void *)link;
+        uint32_t was = n->task == self ? COIR__PARK_ACTIVE : coir__claim(n->task);
+        if (coir__likely(was != COIR__PARK_ACTIVE)) {
+            coir__list_remove(link);
+            link->next = NULL;
+            *ret_was = was;
+            return n;
+        }
+        link = coir__list_next(list, link);
+    }
+    return NULL;
+}
+
+/* Claims all waiters of a list and chains them; the object's lock is held. Then, without it, wakes the chain. */
+coir__node *coir__claim_all(coir__link *list);
+void coir__wake_all(coir__worker *w, coir__node *chain, int32_t outcome);
+
+int coir__park_refused(coir__worker *w, coir__task *self, coir__lock *lock);
+
+/* Parks the task, whose node is queued under `lock`. Returns what the waker stored. Tail-call it. */
+COIR__INLINE int coir__park(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind)
+{
+    atomic_store_explicit(&self->wait_kind, kind, memory_order_relaxed);
+    atomic_store_explicit(&self->wait_lock, lock, memory_order_relaxed);
+    atomic_store_explicit(&self->park, COIR__PARK_WAITING, memory_order_release);
+    coir__fence_light(); /* pairs with the canceller's heavy fence */
+    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) &
+                       (COIR__ATTENTION_CANCELLED | COIR__ATTENTION_THREAD)))
+        return coir__park_refused(w, self, lock);
+    return coir__leave(w, self, coir__pick(w), &lock->word, 0);
+}
+
+/* Parks as coir__park() does, uncancellably: for what must be waited for. Not a tail call. */
+int coir__park_shielded(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind);
+
+/* Parks until the completion of the operation `id`, pending on this worker; `lock` (may be NULL) is released by the switch.
+ * Uncancellable: a canceller, or this function if the caller has been cancelled meanwhile, asks for the end of the operation
+ * by coir__op_cancel_post(), which therefore must not take `lock`. The caller may be on another worker afterwards. */
+void coir__park_io(coir__worker *w, coir__task *self, coir__lock *lock, uint64_t id);
+
+/* A claimed WAITING task is cancelled: takes it out of the object's list. Then the caller stores the result and
+ * makes it runnable. */
+void coir__wait_abandon(coir__task *t);
+
+/* Sleeps until `when`, uncancellably. */
+void coir__sleep_held(coir__worker *w, coir__task *self, int64_t when);
+
+/* The wait of a thread, after its node is queued and `lock` is held: sleeps on a futex. */
+int coir__thread_wait(coir__worker *w, coir__task *self, coir__lock *lock);
+
+#endif
