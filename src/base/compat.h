@@ -10,6 +10,9 @@
 #define COIR__PRINTF(string, first) __attribute__((format(printf, string, first)))
 #define COIR__NORETURN __attribute__((noreturn))
 
+/* For a function that looks at what another thread may be writing: ThreadSanitizer does not see it. */
+#define COIR__UNSANITIZED __attribute__((noinline, no_sanitize("thread")))
+
 #define coir__likely(condition) __builtin_expect(!!(condition), 1)
 #define coir__unlikely(condition) __builtin_expect(!!(condition), 0)
 

@@ -37,8 +37,15 @@ static coir__eh no_eh; /* always zero: threads do not switch */
 static void thread_free(void *worker)
 {
     coir__worker *w = worker;
+    coir__task *t = w->thread_task;
     coir__local_worker = NULL;
-    coir__task_free(NULL, w->thread_task);
+    coir__lock_take(&t->scope_lock); /* a dump may be looking */
+    char *name = t->name;
+    t->name = NULL;
+    atomic_store_explicit(&t->id, 0, memory_order_release);
+    coir__lock_drop(&t->scope_lock);
+    coir__release(name);
+    coir__task_free(NULL, t);
     free(w);
 }
 
@@ -63,7 +70,7 @@ static COIR__COLD coir__worker *thread_begin(void)
     }
     memset(w, 0, sizeof *w);
     atomic_store_explicit(&t->flags, COIR__TASK_THREAD, memory_order_relaxed);
-    atomic_store_explicit(&t->attention, COIR__ATTENTION_THREAD, memory_order_relaxed);
+    atomic_fetch_or_explicit(&t->attention, COIR__ATTENTION_THREAD, memory_order_relaxed);
     t->root.kind = COIR__SCOPE_ROOT;
     t->root.deadline = COIR_FOREVER;
     t->scope = &t->root;
@@ -72,6 +79,7 @@ static COIR__COLD coir__worker *thread_begin(void)
     w->thread_task = t;
     w->current = t;
     w->budget = INT32_MAX;
+    atomic_store_explicit(&w->odd, COIR__ODD_ALWAYS, memory_order_relaxed);
     w->eh = &no_eh;
     coir__rng_init(&w->rng, (uint64_t)(uintptr_t)w);
     coir__worker_set(w);

@@ -24,12 +24,41 @@ static void ring_notify(coir__worker *w)
         coir__runtime_notify(rt);
 }
 
+/* With one worker what does not fit waits behind the ring, and so does what comes after it; with more it is shared. */
+static COIR__NOINLINE void ring_overflow(coir__worker *w, coir__task *t)
+{
+    if (!w->solo) {
+        coir__inject(w->runtime, t);
+        return;
+    }
+    coir__list_append(&w->overflow, &t->wait.node.link);
+    if (w->overflow_count++ == 0)
+        atomic_fetch_or_explicit(&w->odd, COIR__ODD_OVERFLOW, memory_order_relaxed);
+}
+
+/* Half a ring of what waits behind it. */
+static COIR__NOINLINE void ring_refill(coir__worker *w)
+{
+    uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
+    for (unsigned i = 0; i < COIR__RING / 2 && w->overflow_count > 0; i++) {
+        coir__link *link = coir__list_first(&w->overflow);
+        coir__list_remove(link);
+        link->next = NULL;
+        w->overflow_count--;
+        coir__task *t = coir__container(link, coir__task, wait.node.link);
+        atomic_store_explicit(&w->ring[tail++ & MASK], t, memory_order_relaxed);
+    }
+    atomic_store_explicit(&w->tail, tail, memory_order_relaxed);
+    if (w->overflow_count == 0)
+        atomic_fetch_and_explicit(&w->odd, (uint8_t)~COIR__ODD_OVERFLOW, memory_order_relaxed);
+}
+
 void coir__ring_push(coir__worker *w, coir__task *t)
 {
     uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
     uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
-    if (coir__unlikely(tail - head >= COIR__RING)) {
-        coir__inject(w->runtime, t);
+    if (coir__unlikely((tail - head >= COIR__RING) | (w->overflow_count != 0))) {
+        ring_overflow(w, t);
         return;
     }
     atomic_store_explicit(&w->ring[tail & MASK], t, memory_order_relaxed);
@@ -42,10 +71,15 @@ coir__task *coir__ring_pop(coir__worker *w)
     uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
     uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
     for (;;) {
-        if (head == tail)
-            return NULL;
+        if (head == tail) {
+            if (coir__likely(w->overflow_count == 0))
+                return NULL;
+            ring_refill(w);
+            tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
+        }
         coir__task *t = atomic_load_explicit(&w->ring[head & MASK], memory_order_relaxed);
         if (w->solo) {
+            __builtin_prefetch(atomic_load_explicit(&w->ring[(head + 1) & MASK], memory_order_relaxed), 1);
             atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
             return t;
         }
@@ -85,9 +119,21 @@ coir__task *coir__ring_steal(coir__worker *from, coir__worker *to)
     }
 }
 
+/* Tells every worker whether the shared queue is empty. Its lock is held. */
+static void inject_tell(coir__runtime *rt, bool any)
+{
+    for (unsigned i = 0; i < rt->worker_count; i++)
+        if (any)
+            atomic_fetch_or_explicit(&rt->workers[i]->odd, COIR__ODD_INJECT, memory_order_relaxed);
+        else
+            atomic_fetch_and_explicit(&rt->workers[i]->odd, (uint8_t)~COIR__ODD_INJECT, memory_order_relaxed);
+}
+
 void coir__inject(coir__runtime *rt, coir__task *t)
 {
     coir__lock_take(&rt->inject_lock);
+    if (coir__list_is_empty(&rt->inject))
+        inject_tell(rt, true);
     coir__list_append(&rt->inject, &t->wait.node.link);
     atomic_fetch_add_explicit(&rt->inject_count, 1, memory_order_relaxed);
     coir__lock_drop(&rt->inject_lock);
@@ -112,6 +158,8 @@ unsigned coir__inject_take(coir__worker *w, unsigned most)
         taken++;
     }
     atomic_fetch_sub_explicit(&rt->inject_count, taken, memory_order_relaxed);
+    if (taken > 0 && coir__list_is_empty(&rt->inject))
+        inject_tell(rt, false);
     atomic_store_explicit(&w->tail, tail + taken, memory_order_release);
     coir__lock_drop(&rt->inject_lock);
     if (taken > 1)
@@ -138,6 +186,17 @@ static void inbox_push(coir__worker *to, coir__task *t)
         coir__worker_rouse(to);
 }
 
+/* From outside of the runtime, which may end as soon as `t` can run: not before the visitor has left. */
+static void runnable_foreign(coir__runtime *rt, coir__task *t, unsigned flags)
+{
+    atomic_fetch_add_explicit(&rt->visitors, 1, memory_order_relaxed);
+    if ((flags & COIR__TASK_PINNED) && !rt->solo)
+        inbox_push(rt->workers[t->root.worker], t);
+    else
+        coir__inject(rt, t);
+    atomic_fetch_sub_explicit(&rt->visitors, 1, memory_order_release); /* pairs with runtime_run() */
+}
+
 /* Everything that is not "into the empty slot of this worker". */
 void coir__runnable_slow(coir__worker *w, coir__task *t)
 {
@@ -147,6 +206,10 @@ void coir__runnable_slow(coir__worker *w, coir__task *t)
         return;
     }
     coir__runtime *rt = coir__runtime_of(t);
+    if (t->rt != w->rt) {
+        runnable_foreign(rt, t, flags);
+        return;
+    }
     if ((flags & COIR__TASK_PINNED) && !rt->solo) {
         coir__worker *to = rt->workers[t->root.worker];
         if (to == w)
@@ -155,11 +218,11 @@ void coir__runnable_slow(coir__worker *w, coir__task *t)
             inbox_push(to, t);
         return;
     }
-    if (t->rt != w->rt || w->chaos) {
+    if (w->chaos) {
         coir__inject(rt, t);
         return;
     }
-    if (atomic_load_explicit(&w->unwatched, memory_order_relaxed))
+    if (atomic_load_explicit(&w->careful, memory_order_relaxed) & COIR__CAREFUL_UNWATCHED)
         coir__runtime_patrol(rt);
     coir__task *displaced = atomic_load_explicit(&w->lifo, memory_order_relaxed);
     if (displaced)

@@ -340,7 +340,6 @@ static int worker_start(coir__runtime *rt, int16_t index)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc < 0)
         return rc;
-    rt->workers[index]->thread = thread;
     while (atomic_load_explicit(&s.ready, memory_order_acquire) == 0)
         coir__futex_sleep(&s.ready, 0, COIR_FOREVER);
     if (s.rc < 0)
@@ -423,6 +422,13 @@ static int runtime_start_threads(coir__runtime *rt, unsigned *ret_started)
     return rc;
 }
 
+/* Whoever has woken one of the last tasks from outside may not be through with the worker it wanted to rouse. */
+static void await_visitors(coir__runtime *rt)
+{
+    for (unsigned round = 0; atomic_load_explicit(&rt->visitors, memory_order_acquire) != 0; round++)
+        coir__spin(round);
+}
+
 /* From a first worker that stands to all tasks ended. The result of the first task, or why it could not start. */
 static int runtime_run(coir__runtime *rt, coir_fn *fn, void *arg)
 {
@@ -437,6 +443,7 @@ static int runtime_run(coir__runtime *rt, coir_fn *fn, void *arg)
         rc = atomic_load(&rt->first_result);
     }
     workers_stop(rt, started);
+    await_visitors(rt);
     coir__root_end(rt);
     coir__resolver_stop(rt);
     for (unsigned i = 0; i < started; i++)
@@ -477,7 +484,7 @@ static int run_with(coir__runtime *rt, coir_fn *fn, void *arg)
 int coir_run(const coir_options *opt, coir_fn *fn, void *arg)
 {
     coir__worker *outer = coir__worker_or_null();
-    coir__runtime *rt;
+    coir__runtime *rt = NULL;
     if (!fn)
         return -EINVAL;
     if (outer && outer->rt)

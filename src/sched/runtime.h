@@ -38,11 +38,12 @@ struct coir__runtime {
     _Alignas(64) _Atomic uint32_t external;  /* things outside that will wake a task: helper threads, the kernel */
     _Atomic uint32_t live;                   /* tasks of the root group that have not ended */
     _Atomic uint64_t foreign_spawned;        /* tasks spawned by threads that are no worker of this runtime */
+    _Atomic uint32_t visitors;               /* others who are making a task runnable */
     _Atomic int first_result;
 
     /* operations (io/op.c) */
     coir__lock op_lock;
-    void *ops;
+    void *_Atomic ops; /* set once */
     /* helper threads (io/resolve.c) */
     void *resolver;
 };
@@ -63,6 +64,10 @@ COIR__INLINE int64_t coir__runtime_now(const coir__runtime *rt)
 
 /* Now, for the caller's worker; the system's for a thread. */
 int64_t coir__now(const coir__worker *w);
+
+/* Nothing of this runtime can happen by itself any more: all workers have declared that they sleep, no timer is armed, nothing
+ * is asked of the kernel, tasks exist. While a worker is about to leave its sleep it may be true by mistake. */
+bool coir__runtime_is_quiet(coir__runtime *rt);
 
 /* One line through the runtime's hook (NULL: stderr). */
 void coir__runtime_log(coir__runtime *rt, const char *format, ...) COIR__PRINTF(2, 3);

@@ -34,9 +34,9 @@ int coir_pin(void)
     coir__task *self = w->current;
     if (w->rt == 0)
         return 0;
-    if (self->pins == UINT16_MAX)
+    if (self->root.pins == UINT16_MAX)
         return -EOVERFLOW;
-    if (self->pins++ == 0 && !(atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_BOUND)) {
+    if (self->root.pins++ == 0 && !(atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_BOUND)) {
         self->root.worker = w->index;
         atomic_fetch_or_explicit(&self->flags, COIR__TASK_PINNED, memory_order_relaxed);
     }
@@ -49,9 +49,9 @@ int coir_unpin(void)
     coir__task *self = w->current;
     if (w->rt == 0)
         return 0;
-    if (self->pins == 0)
+    if (self->root.pins == 0)
         return -EINVAL;
-    if (--self->pins == 0 && !(atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_BOUND))
+    if (--self->root.pins == 0 && !(atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_BOUND))
         atomic_fetch_and_explicit(&self->flags, (uint16_t)~COIR__TASK_PINNED, memory_order_relaxed);
     return 0;
 }

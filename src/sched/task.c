@@ -3,14 +3,17 @@
  * task.c - descriptors, and what runs on a stack.
  *
  * Descriptors lie in chunks that are mapped once and never unmapped. The chunks are also the registry of tasks: whoever
- * wants to see all of them walks the chunks, so that being seen costs a task nothing. Free ones are chained through
- * wait.node.data; a worker keeps some, the depot has the rest.
+ * wants to see all of them walks the chunks, so that being seen costs a task nothing.
+ *
+ * Free ones travel in batches of 64, chained through wait.node.data: a worker keeps the batch at hand and a full one, the
+ * depot has the rest, chained by their first members. So a batch changes hands without being touched.
  */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "arch/fpenv.h"
+#include "base/fence.h"
 #include "sched/upcall.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
@@ -24,9 +27,11 @@ static _Atomic uint32_t chunk_count;
 
 static struct {
     coir__lock lock;
-    coir__task *free;
-    size_t fresh; /* descriptors of the last chunk handed out so far */
-    size_t in_use;
+    coir__task *batches; /* chained by wait.node.link.next */
+    coir__task *loose;   /* not in batches: given back one by one */
+    uint32_t carving;    /* the chunk that never used ones are taken from */
+    size_t fresh;        /* descriptors of it handed out so far */
+    size_t out;          /* handed out and not given back */
 } depot;
 
 static _Atomic uint64_t next_id = 1;
@@ -34,6 +39,11 @@ static _Atomic uint64_t next_id = 1;
 static coir__task *chain_next(const coir__task *t)
 {
     return t->wait.node.data;
+}
+
+static coir__task *batch_next(const coir__task *first)
+{
+    return (coir__task *)(void *)first->wait.node.link.next;
 }
 
 /* Maps one more chunk. The depot's lock is held. */
@@ -49,74 +59,128 @@ static bool depot_grow(void)
     madvise(memory, CHUNK_BYTES, MADV_NOHUGEPAGE);
     atomic_store_explicit(&chunks[n], memory, memory_order_relaxed);
     atomic_store_explicit(&chunk_count, n + 1, memory_order_release); /* pairs with coir__task_visit() */
-    depot.fresh = 0;
     return true;
 }
 
-/* One descriptor, never used or used; NULL when out of memory. The depot's lock is held. */
-static coir__task *depot_take_locked(void)
+/* A descriptor that has never been used. The depot's lock is held. */
+static coir__task *depot_carve(void)
 {
-    coir__task *t = depot.free;
-    if (t) {
-        depot.free = chain_next(t);
+    if (depot.fresh == CHUNK_TASKS) {
+        depot.carving++;
+        depot.fresh = 0;
+    }
+    if (depot.carving == atomic_load_explicit(&chunk_count, memory_order_relaxed) && !depot_grow())
+        return NULL;
+    return atomic_load_explicit(&chunks[depot.carving], memory_order_relaxed) + depot.fresh++;
+}
+
+static coir__task *depot_take_one(void)
+{
+    coir__lock_take(&depot.lock);
+    coir__task *t = depot.loose;
+    if (t)
+        depot.loose = chain_next(t);
+    else
+        t = depot_carve();
+    if (t)
+        depot.out++;
+    coir__lock_drop(&depot.lock);
+    return t;
+}
+
+static void depot_put_one(coir__task *t)
+{
+    coir__lock_take(&depot.lock);
+    t->wait.node.data = depot.loose;
+    depot.loose = t;
+    depot.out--;
+    coir__lock_drop(&depot.lock);
+}
+
+/* A batch, or as many as there are; *ret_count says how many. */
+static coir__task *depot_take_batch(uint32_t *ret_count)
+{
+    coir__lock_take(&depot.lock);
+    coir__task *first = depot.batches;
+    uint32_t n = BATCH;
+    if (first) {
+        depot.batches = batch_next(first);
     } else {
-        uint32_t n = atomic_load_explicit(&chunk_count, memory_order_relaxed);
-        if ((n == 0 || depot.fresh == CHUNK_TASKS) && !depot_grow())
-            return NULL;
-        n = atomic_load_explicit(&chunk_count, memory_order_relaxed);
-        t = atomic_load_explicit(&chunks[n - 1], memory_order_relaxed) + depot.fresh++;
+        coir__task *end = NULL;
+        for (n = 0; n < BATCH; n++) {
+            coir__task *t = depot_carve();
+            if (!t)
+                break;
+            t->wait.node.data = NULL;
+            if (end)
+                end->wait.node.data = t;
+            else
+                first = t;
+            end = t;
+        }
     }
-    depot.in_use++;
-    return t;
+    depot.out += n;
+    coir__lock_drop(&depot.lock);
+    *ret_count = n;
+    return first;
 }
 
-static coir__task *depot_take(coir__worker *w)
+static void depot_put_batch(coir__task *first)
 {
     coir__lock_take(&depot.lock);
-    coir__task *t = depot_take_locked();
-    for (unsigned i = 1; t && w && i < BATCH; i++) {
-        coir__task *more = depot_take_locked();
-        if (!more)
-            break;
-        more->wait.node.data = w->free_tasks;
-        w->free_tasks = more;
-        w->free_count++;
-    }
+    first->wait.node.link.next = (coir__link *)(void *)depot.batches;
+    depot.batches = first;
+    depot.out -= BATCH;
     coir__lock_drop(&depot.lock);
-    return t;
 }
 
-static void depot_put(coir__task *first)
+/* The worker's batch is empty: the full one, else one from the depot. */
+static COIR__NOINLINE bool worker_refill(coir__worker *w)
 {
-    coir__lock_take(&depot.lock);
-    while (first) {
-        coir__task *next = chain_next(first);
-        first->wait.node.data = depot.free;
-        depot.free = first;
-        depot.in_use--;
-        first = next;
-    }
-    coir__lock_drop(&depot.lock);
+    w->free_tasks = w->full_batch;
+    w->free_count = w->full_batch ? BATCH : 0;
+    w->full_batch = NULL;
+    if (!w->free_tasks)
+        w->free_tasks = depot_take_batch(&w->free_count);
+    return w->free_tasks != NULL;
+}
+
+static COIR__NOINLINE void worker_batch_full(coir__worker *w)
+{
+    if (w->full_batch)
+        depot_put_batch(w->full_batch);
+    w->full_batch = w->free_tasks;
+    w->free_tasks = NULL;
+    w->free_count = 0;
+}
+
+/* The next one will be written all over soon. */
+static void prefetch(const coir__task *t)
+{
+    __builtin_prefetch(t, 1);
+    __builtin_prefetch((const char *)t + 64, 1);
+    __builtin_prefetch((const char *)t + 128, 1);
 }
 
 coir__task *coir__task_alloc(coir__worker *w)
 {
     coir__task *t;
-    if (w && w->rt == 0)
-        w = NULL;
-    if (w && w->free_tasks) {
+    if (!w || w->rt == 0) {
+        t = depot_take_one();
+    } else if (w->free_tasks || worker_refill(w)) {
         t = w->free_tasks;
         w->free_tasks = chain_next(t);
         w->free_count--;
+        prefetch(w->free_tasks);
     } else {
-        t = depot_take(w);
-        if (!t)
-            return NULL;
+        t = NULL;
     }
+    if (!t)
+        return NULL;
     t->ctx.sp = NULL;
     t->ctx.result = 0;
     atomic_store_explicit(&t->park, COIR__PARK_ACTIVE, memory_order_relaxed);
-    atomic_store_explicit(&t->attention, 0, memory_order_relaxed);
+    atomic_store_explicit(&t->attention, coir__fence_needed ? COIR__ATTENTION_FENCE : 0, memory_order_relaxed);
     t->storm = 0;
     t->scope = &t->root;
     t->wait.node.link.next = NULL;
@@ -124,8 +188,8 @@ coir__task *coir__task_alloc(coir__worker *w)
     t->joiner = NULL;
     atomic_store_explicit(&t->flags, 0, memory_order_relaxed);
     t->rt = 0;
-    t->pins = 0;
-    atomic_store_explicit(&t->wait_kind, COIR__WAIT_NONE, memory_order_relaxed);
+    t->root.pins = 0;
+    atomic_store_explicit(&t->wait_note, COIR__WAIT_NONE, memory_order_relaxed);
     t->root.parent = NULL;
     t->root.deadline = COIR_FOREVER;
     atomic_store_explicit(&t->root.reason, NULL, memory_order_relaxed);
@@ -140,22 +204,28 @@ coir__task *coir__task_alloc(coir__worker *w)
 void coir__task_free(coir__worker *w, coir__task *t)
 {
     atomic_store_explicit(&t->id, 0, memory_order_release);
-    t->wait.node.data = NULL;
     if (!w || w->rt == 0) {
-        depot_put(t);
+        depot_put_one(t);
         return;
     }
     t->wait.node.data = w->free_tasks;
     w->free_tasks = t;
-    if (++w->free_count < 2 * BATCH)
-        return;
-    coir__task *last = w->free_tasks; /* keep the youngest half */
-    for (unsigned i = 1; i < BATCH; i++)
-        last = chain_next(last);
-    coir__task *rest = chain_next(last);
-    last->wait.node.data = NULL;
-    w->free_count = BATCH;
-    depot_put(rest);
+    if (++w->free_count == BATCH)
+        worker_batch_full(w);
+}
+
+void coir__task_free_kept(coir__worker *w)
+{
+    for (int i = 0; i < 2; i++) {
+        while (w->free_tasks) {
+            coir__task *t = w->free_tasks;
+            w->free_tasks = chain_next(t);
+            depot_put_one(t);
+        }
+        w->free_tasks = w->full_batch;
+        w->full_batch = NULL;
+    }
+    w->free_count = 0;
 }
 
 uint64_t coir__task_new_id(coir__worker *w)
@@ -180,23 +250,28 @@ void coir__task_visit(void (*visit)(coir__task *t, void *arg), void *arg)
     }
 }
 
+bool coir__task_is_descriptor(const void *address)
+{
+    uint32_t n = atomic_load_explicit(&chunk_count, memory_order_acquire);
+    for (uint32_t i = 0; i < n; i++) {
+        uintptr_t offset = (uintptr_t)address - (uintptr_t)atomic_load_explicit(&chunks[i], memory_order_relaxed);
+        if (offset < CHUNK_TASKS * sizeof(coir__task))
+            return offset % sizeof(coir__task) == 0;
+    }
+    return false;
+}
+
 void coir__task_trim(void)
 {
     coir__lock_take(&depot.lock);
     uint32_t n = atomic_load_explicit(&chunk_count, memory_order_relaxed);
-    if (depot.in_use == 0 && n > 0) {
-        /* Chunks stay, their pages go. All but the last one are filled anew from there by `free`. */
-        depot.free = NULL;
+    if (depot.out == 0 && n > 0) {
+        /* The chunks stay, their pages go. All is carved anew. */
+        depot.batches = depot.loose = NULL;
         for (uint32_t i = 0; i < n; i++)
             madvise(atomic_load_explicit(&chunks[i], memory_order_relaxed), CHUNK_BYTES, MADV_DONTNEED);
-        for (uint32_t i = 0; i + 1 < n; i++) {
-            coir__task *chunk = atomic_load_explicit(&chunks[i], memory_order_relaxed);
-            for (size_t k = 0; n > 1 && k < CHUNK_TASKS; k++) {
-                chunk[k].wait.node.data = depot.free;
-                depot.free = &chunk[k];
-            }
-        }
         depot.fresh = 0;
+        depot.carving = 0;
     }
     coir__lock_drop(&depot.lock);
 }

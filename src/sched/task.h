@@ -59,6 +59,9 @@ enum coir__attention {
     COIR__ATTENTION_CANCELLED = 1, /* the innermost scope is cancelled */
     COIR__ATTENTION_DEADLINE = 2,  /* a deadline stands around it */
     COIR__ATTENTION_THREAD = 4,    /* not a task */
+    COIR__ATTENTION_KEEP = 8,      /* takes more than registers along: COIR_FP_ENV */
+    COIR__ATTENTION_FENCE = 16,    /* no membarrier here: fences must be real */
+    COIR__ATTENTION_FIXED = COIR__ATTENTION_THREAD | COIR__ATTENTION_KEEP | COIR__ATTENTION_FENCE,
 };
 
 enum coir__task_flags {
@@ -137,15 +140,20 @@ typedef struct coir__scope {
     uint8_t kind;
     _Atomic uint8_t state;
     /* Of a task, kept here because there is room: */
-    int16_t worker;  /* index of the worker it is pinned to */
-    uint32_t since;  /* when the wait began: ticks of 1.05 ms (now >> 20) */
+    int16_t worker; /* index of the worker it is pinned to */
+    uint16_t pins;  /* owner only */
 } coir__scope;
+
+/* When a wait began, as kept for dumps: 24 bits of ticks of 16.8 ms, which last for three days. */
+#define COIR__SINCE_SHIFT 24
+#define COIR__SINCE_MASK 0xffffffu
 
 struct coir__task {
     /* What a switch and a wake touch. */
     coir__context ctx;
     _Atomic uint32_t park;
-    _Atomic uint16_t attention;
+    _Atomic uint8_t attention;
+    uint8_t stack_class;
     uint16_t storm; /* -ECANCELED returns in a row in this scope; owner only */
     coir__scope *scope; /* innermost; under scope_lock, the owner reads it without */
     union {
@@ -158,12 +166,15 @@ struct coir__task {
     coir__stack *stack;      /* NULL before the first run and after the end */
     coir_fn *fn;
     void *arg;
-    coir__node *joiner;      /* who waits for the end; set and cleared under join.c's lock and scope_lock */
-    _Atomic uint16_t flags;  /* owner, spawner, then under scope_lock */
-    uint16_t rt;             /* index of the runtime; 0 for a thread */
-    uint16_t pins;           /* owner only */
-    _Atomic uint8_t wait_kind;
-    uint8_t stack_class;
+    coir__node *_Atomic joiner; /* who waits for the end; set and cleared under join.c's lock and scope_lock */
+    union {
+        struct {
+            _Atomic uint16_t flags; /* owner, spawner, then under scope_lock */
+            uint16_t rt;            /* index of the runtime; 0 for a thread */
+        };
+        _Atomic uint32_t flags_rt; /* both, for one load */
+    };
+    _Atomic uint32_t wait_note; /* coir__wait_kind, and since when: see coir__wait_note() */
     coir__lock scope_lock;   /* guards the chain of scopes, the name, the end of the task */
     int32_t line;            /* of the spawn */
     /* Kin. */
@@ -177,6 +188,11 @@ struct coir__task {
 _Static_assert(sizeof(coir__task) == 192, "three cache lines; see docs/design");
 #endif
 
+COIR__INLINE uint8_t coir__wait_kind_of(const coir__task *t)
+{
+    return (uint8_t)atomic_load_explicit(&t->wait_note, memory_order_relaxed);
+}
+
 /* The task a scope belongs to, for ROOT scopes. */
 COIR__INLINE coir__task *coir__task_of_root(coir__scope *s) { return coir__container(s, coir__task, root); }
 
@@ -186,12 +202,18 @@ COIR__INLINE coir__task *coir__task_of_root(coir__scope *s) { return coir__conta
 coir__task *coir__task_alloc(coir__worker *w);
 void coir__task_free(coir__worker *w, coir__task *t);
 
+/* A worker ends: gives back what it keeps. */
+void coir__task_free_kept(coir__worker *w);
+
 /* A fresh process-wide number. */
 uint64_t coir__task_new_id(coir__worker *w);
 
 /* Calls `visit` for every descriptor in use, whoever's. Descriptors may be freed meanwhile: visitors look under
  * the task's scope lock and check its id. */
 void coir__task_visit(void (*visit)(coir__task *t, void *arg), void *arg);
+
+/* Whether this is the address of a descriptor, in use or free: then it may be looked at. */
+bool coir__task_is_descriptor(const void *address);
 
 /* Gives the memory of free descriptors back; no runtime exists. */
 void coir__task_trim(void);

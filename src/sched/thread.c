@@ -15,6 +15,8 @@ int coir__thread_wait(coir__worker *w, coir__task *self, coir__lock *lock)
 {
     if (lock)
         coir__lock_drop(lock);
+    uint8_t kind = coir__wait_kind_of(self);
+    atomic_store_explicit(&self->wait_note, coir__since_of(coir__time_now()) | kind, memory_order_relaxed);
     while (atomic_load_explicit(&w->thread_word, memory_order_acquire) == 0) {
         bool cancelled = atomic_load_explicit(&self->attention, memory_order_relaxed) & COIR__ATTENTION_CANCELLED;
         int64_t deadline = cancelled ? COIR_FOREVER : self->scope->deadline; /* a cancelled wait that goes on is held */

@@ -100,6 +100,15 @@ static void slot_remove(coir__timer *t)
     t->pprev = NULL;
 }
 
+/* Disarming leaves bits of slots that it emptied. While there are timers they are met in their turn; in an empty wheel, whose
+ * time jumps, they would seem to lie a turn ahead and hide the timers of higher levels. */
+static void wheel_emptied(coir__wheel *wh)
+{
+    for (unsigned i = 0; i < COIR__WHEEL_LEVELS; i++)
+        wh->occupied[i] = 0;
+    atomic_store_explicit(&wh->next, COIR_FOREVER, memory_order_relaxed);
+}
+
 void coir__wheel_arm_locked(coir__wheel *wh, coir__timer *t)
 {
     slot_add(wh, t);
@@ -114,11 +123,8 @@ bool coir__wheel_disarm_locked(coir__wheel *wh, coir__timer *t)
     slot_remove(t);
     wh->count--;
     atomic_store_explicit(&t->state, COIR__TIMER_IDLE, memory_order_relaxed);
-    if (wh->count == 0) {
-        for (unsigned i = 0; i < COIR__WHEEL_LEVELS; i++)
-            wh->occupied[i] = 0;
-        atomic_store_explicit(&wh->next, COIR_FOREVER, memory_order_relaxed);
-    }
+    if (wh->count == 0)
+        wheel_emptied(wh);
     return true;
 }
 
@@ -226,7 +232,10 @@ unsigned coir__wheel_expire(coir__wheel *wh, coir__worker *w, int64_t now)
     }
     if (now_tick > wh->elapsed)
         wh->elapsed = now_tick;
-    publish_next(wh);
+    if (wh->count == 0)
+        wheel_emptied(wh);
+    else
+        publish_next(wh);
     coir__lock_drop(&wh->lock);
     while (d.scopes) {
         coir__timer *t = d.scopes;

@@ -20,7 +20,9 @@
 #include "base/alloc.h"
 #include "sched/upcall.h"
 
+#define RING_MASK (COIR__RING - 1)
 #define SEARCH_ROUNDS 32
+#define YIELD_POLL COIR_US(10) /* between polls for a task that yields alone */
 #define PATROL_FIRST COIR_US(100)
 #define PATROL_LAST COIR_MS(10)
 #define TRIM_INTERVAL COIR_MS(100)
@@ -151,8 +153,10 @@ static void yield_slow(coir__worker *w)
     yield_through_base(w, w->current, 0);
 }
 
-static int yield_to(coir__worker *w, coir__task *self, coir__task *next, uint32_t tail)
+/* To a task that has no stack yet. */
+static COIR__NOINLINE int yield_to_fresh(coir__worker *w, coir__task *self, coir__task *next, uint32_t tail)
 {
+    next = coir__pick_fresh(w, next);
     return coir__leave(w, self, next, &w->tail, tail + 1);
 }
 
@@ -165,23 +169,30 @@ void coir_yield(void)
         return;
     }
     coir__task *self = w->current;
+    uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
     uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
-    unsigned odd = (unsigned)(--w->budget <= 0) | (unsigned)(w->rt == 0) | (unsigned)w->chaos |
-                   (atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_PINNED) |
-                   (unsigned)(atomic_load_explicit(&w->lifo, memory_order_relaxed) != NULL);
-    if (coir__unlikely(odd || atomic_load_explicit(&w->runtime->inject_count, memory_order_relaxed) != 0)) {
+    unsigned flags = atomic_load_explicit(&self->flags, memory_order_relaxed);
+    if (coir__unlikely(--w->budget <= 0 || atomic_load_explicit(&w->odd, memory_order_relaxed) || head == tail ||
+                       atomic_load_explicit(&w->lifo, memory_order_relaxed) ||
+                       (flags & (COIR__TASK_PINNED | COIR__TASK_FP_ENV)) || w->eh->caught || w->eh->uncaught)) {
         yield_slow(w);
         return;
     }
-    coir__task *next = coir__ring_pop(w);
-    if (coir__unlikely(!next)) {
+    coir__task *next = atomic_load_explicit(&w->ring[head & RING_MASK], memory_order_relaxed);
+    if (w->solo) {
+        atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
+    } else if (coir__unlikely(!atomic_compare_exchange_strong_explicit(&w->head, &head, head + 1, memory_order_acq_rel,
+                                                                       memory_order_relaxed))) {
         yield_slow(w);
         return;
     }
-    if (coir__unlikely(next->ctx.sp == NULL))
-        next = coir__pick_fresh(w, next);
-    atomic_store_explicit(&w->ring[tail & (COIR__RING - 1)], self, memory_order_relaxed);
-    yield_to(w, self, next, tail);
+    atomic_store_explicit(&w->ring[tail & RING_MASK], self, memory_order_relaxed);
+    if (coir__unlikely(next->ctx.sp == NULL)) {
+        yield_to_fresh(w, self, next, tail);
+        return;
+    }
+    w->current = next;
+    coir__switch(&self->ctx, &next->ctx, &w->tail, tail + 1);
 }
 
 int coir_maybe_yield(void)
@@ -233,7 +244,10 @@ void coir__runtime_notify(coir__runtime *rt)
 static void set_unwatched(coir__runtime *rt, bool unwatched)
 {
     for (unsigned i = 0; i < rt->worker_count; i++)
-        atomic_store_explicit(&rt->workers[i]->unwatched, unwatched, memory_order_relaxed);
+        if (unwatched)
+            atomic_fetch_or_explicit(&rt->workers[i]->careful, COIR__CAREFUL_UNWATCHED, memory_order_relaxed);
+        else
+            atomic_fetch_and_explicit(&rt->workers[i]->careful, (uint8_t)~COIR__CAREFUL_UNWATCHED, memory_order_relaxed);
 }
 
 void coir__runtime_patrol(coir__runtime *rt)
@@ -399,7 +413,7 @@ static bool work_waits(coir__worker *w)
 }
 
 /* Nothing of this runtime can happen by itself any more. All workers have declared that they sleep. */
-static bool runtime_is_quiet(coir__runtime *rt)
+bool coir__runtime_is_quiet(coir__runtime *rt)
 {
     uint64_t started = 0, ended = 0;
     if (atomic_load(&rt->sleepers) != rt->worker_count || atomic_load(&rt->external) != 0 ||
@@ -424,7 +438,7 @@ static uint32_t worker_sleep(coir__worker *w, int64_t timeout)
     atomic_fetch_add(&rt->sleepers, 1);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with whoever makes work visible */
     if (!work_waits(w)) {
-        if (timeout == COIR_FOREVER && runtime_is_quiet(rt))
+        if (timeout == COIR_FOREVER && coir__runtime_is_quiet(rt))
             coir__deadlock_check(rt);
         atomic_fetch_add_explicit(&w->metric_polls, 1, memory_order_relaxed);
         w->engine->poll(w->loop, timeout);
@@ -508,6 +522,7 @@ static void worker_tick(coir__worker *w)
     atomic_store_explicit(&w->tick, atomic_load_explicit(&w->tick, memory_order_relaxed) + 1, memory_order_relaxed);
     int64_t now = coir__runtime_now(rt);
     w->slice_start = now;
+    w->since = coir__since_of(now);
     if (atomic_load_explicit(&w->cancels, memory_order_relaxed))
         coir__op_drain_cancels(w);
     if (atomic_load_explicit(&w->inbox_count, memory_order_relaxed))
@@ -515,12 +530,11 @@ static void worker_tick(coir__worker *w)
     if (atomic_load_explicit(&w->wheel.next, memory_order_relaxed) <= now)
         coir__wheel_expire(&w->wheel, w, now);
     bool alone = !w->handoff && coir__ring_is_empty(w) && !atomic_load_explicit(&w->lifo, memory_order_relaxed);
-    if (alone || now - w->last_poll >= COIR__SLICE || w->engine->has_events(w->loop)) {
+    bool sleeps = alone && !w->yielded && w->private_count == 0; /* then the sleep polls */
+    if (!sleeps && (now - w->last_poll >= (alone ? YIELD_POLL : COIR__SLICE) || w->engine->has_events(w->loop))) {
         w->last_poll = now;
-        if (!alone || w->yielded || w->private_count) { /* else the sleep polls */
-            atomic_fetch_add_explicit(&w->metric_polls, 1, memory_order_relaxed);
-            w->engine->poll(w->loop, 0);
-        }
+        atomic_fetch_add_explicit(&w->metric_polls, 1, memory_order_relaxed);
+        w->engine->poll(w->loop, 0);
     }
     uint32_t shared = atomic_load_explicit(&rt->inject_count, memory_order_relaxed);
     if (shared)
@@ -549,6 +563,8 @@ static void worker_switch(coir__worker *w, coir__task *t)
         task_attach(t, coir__stack_take(w->runtime->stacks, worker_cache(w, t), t->stack_class));
     w->budget = w->private_count ? COIR__BUDGET / 16 : COIR__BUDGET;
     w->current = t;
+    if (coir__unlikely(atomic_load_explicit(&w->runtime->quiet_reported, memory_order_relaxed)))
+        atomic_store_explicit(&w->runtime->quiet_reported, false, memory_order_relaxed);
     coir__switch(&w->base.ctx, &t->ctx, &w->nowhere, 0);
     w->current = &w->base;
 }
@@ -576,7 +592,9 @@ int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index)
     int64_t now = coir__runtime_now(rt);
     w->runtime = rt;
     w->rt = rt->index;
+    w->flags_rt = (uint32_t)rt->index << 16;
     w->solo = rt->solo;
+    atomic_store_explicit(&w->odd, w->chaos ? COIR__ODD_ALWAYS : 0, memory_order_relaxed);
     w->index = index;
     w->engine = rt->engine;
     w->eh = __cxa_get_globals ? __cxa_get_globals() : &no_eh;
@@ -587,7 +605,9 @@ int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index)
     w->thread = pthread_self();
     w->tid = (pid_t)syscall(SYS_gettid);
     w->slice_start = w->last_poll = w->last_trim = now;
-    atomic_store_explicit(&w->unwatched, !rt->solo, memory_order_relaxed);
+    w->since = coir__since_of(now);
+    atomic_store_explicit(&w->careful, (uint8_t)((rt->solo ? 0 : COIR__CAREFUL_UNWATCHED) | (w->chaos ? COIR__CAREFUL_CHAOS : 0)),
+                          memory_order_relaxed);
     coir__rng_init(&w->rng, rt->seed + (uint64_t)index);
     coir__wheel_init(&w->wheel, now);
     coir__context_thread(&w->base.ctx);
@@ -606,9 +626,5 @@ void coir__worker_destroy(coir__worker *w)
     if (w->runtime->overflow_handler)
         coir__overflow_thread_end(w->signal_stack);
     w->engine->destroy(w->loop);
-    while (w->free_tasks) {
-        coir__task *t = w->free_tasks;
-        w->free_tasks = t->wait.node.data;
-        coir__task_free(NULL, t);
-    }
+    coir__task_free_kept(w);
 }

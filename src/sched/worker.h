@@ -36,6 +36,17 @@ typedef struct coir__eh {
     unsigned uncaught;
 } coir__eh;
 
+enum coir__odd {
+    COIR__ODD_ALWAYS = 1,   /* a plain thread's; or COIR_DEBUG=migrate=1 */
+    COIR__ODD_INJECT = 2,   /* the shared queue is not empty; changes under its lock */
+    COIR__ODD_OVERFLOW = 4, /* something waits behind the ring; owner */
+};
+
+enum coir__careful {
+    COIR__CAREFUL_CHAOS = 1,     /* COIR_DEBUG=migrate=1 */
+    COIR__CAREFUL_UNWATCHED = 2, /* others sleep and nobody patrols: tell them when the slot is filled */
+};
+
 enum coir__sleep_state { COIR__AWAKE, COIR__ASLEEP, COIR__ROUSED, COIR__ROUSED_TO_SEARCH, COIR__ROUSED_TO_PATROL };
 
 struct coir__worker {
@@ -46,11 +57,14 @@ struct coir__worker {
     uint32_t lifo_used;
     coir__eh *eh;             /* this thread's */
     uint16_t rt;              /* index of the runtime; 0: a plain thread's pseudo-worker */
+    uint32_t flags_rt;        /* what coir__task.flags_rt of an ordinary task looks like */
     bool solo;                /* nobody can steal */
+    _Atomic uint8_t odd;      /* coir__odd: a yield goes the long way */
     bool chaos;               /* COIR_DEBUG=migrate=1 */
-    _Atomic bool unwatched;   /* others sleep and nobody patrols: tell them when the slot is filled */
+    _Atomic uint8_t careful;  /* coir__careful: what is made runnable goes the long way */
     _Atomic uint32_t tail;    /* owner writes */
     uint32_t private_count;
+    uint32_t since;           /* the last tick's time, as wait notes have it */
     coir__runtime *runtime;
 
     _Alignas(64) _Atomic uint32_t head;
@@ -63,8 +77,11 @@ struct coir__worker {
     coir__link private_;          /* pinned tasks */
     bool private_turn;
     coir__stack_cache *caches;    /* by class */
-    coir__task *free_tasks;       /* descriptors; linked by wait.node.data */
+    coir__task *free_tasks;       /* descriptors; see task.c */
+    coir__task *full_batch;
     uint32_t free_count;
+    coir__link overflow;          /* what the ring had no room for, when solo */
+    uint32_t overflow_count;
     uint64_t next_id;
     uint64_t last_id;
     int64_t slice_start;          /* the last look at the clock */
@@ -90,7 +107,7 @@ struct coir__worker {
     coir__lock inbox_lock;
     coir__link inbox;                       /* pinned tasks woken elsewhere */
     _Atomic uint32_t inbox_count;
-    coir_op *_Atomic cancels;               /* operations whose end is asked for, linked by spare[0] */
+    coir_op *_Atomic cancels;               /* operations whose end is asked for; io/op.c links them */
     _Atomic uint32_t metric_wakes;
     int16_t index;
     pthread_t thread;
@@ -142,18 +159,32 @@ COIR__INLINE bool coir__ring_is_empty(coir__worker *w)
     return atomic_load_explicit(&w->head, memory_order_relaxed) == atomic_load_explicit(&w->tail, memory_order_relaxed);
 }
 
+/* Whether a task may go the short way: of this runtime, no thread, not pinned, and the slot is free. */
+COIR__INLINE bool coir__runnable_is_short(coir__worker *w, coir__task *t)
+{
+    uint32_t odd = (atomic_load_explicit(&t->flags_rt, memory_order_relaxed) ^ w->flags_rt) &
+                   (0xffff0000u | COIR__TASK_ODD);
+    odd |= atomic_load_explicit(&w->careful, memory_order_relaxed);
+    return coir__likely((odd == 0) & (atomic_load_explicit(&w->lifo, memory_order_relaxed) == NULL));
+}
+
 /* Puts a claimed task, its result stored, where it will run soon. `w` is the caller's worker. */
 COIR__INLINE void coir__runnable(coir__worker *w, coir__task *t)
 {
-    unsigned odd = (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_ODD) |
-                   (unsigned)(t->rt ^ w->rt) | (unsigned)w->chaos |
-                   (unsigned)atomic_load_explicit(&w->unwatched, memory_order_relaxed);
-    if (coir__unlikely(odd | (atomic_load_explicit(&w->lifo, memory_order_relaxed) != NULL))) {
+    if (coir__runnable_is_short(w, t))
+        atomic_store_explicit(&w->lifo, t, memory_order_release); /* pairs with the taker's exchange */
+    else
         coir__runnable_slow(w, t);
-        return;
-    }
-    atomic_store_explicit(&w->lifo, t, memory_order_release); /* pairs with the taker's exchange */
 }
+
+/* Notes what a task waits for, and since when. */
+COIR__INLINE void coir__wait_note(coir__worker *w, coir__task *self, uint8_t kind, coir__lock *lock)
+{
+    atomic_store_explicit(&self->wait_note, w->since | kind, memory_order_relaxed);
+    atomic_store_explicit(&self->wait_lock, lock, memory_order_relaxed);
+}
+
+COIR__INLINE uint32_t coir__since_of(int64_t now) { return (uint32_t)(now >> COIR__SINCE_SHIFT) << 8; }
 
 /* -- leaving (worker.c) ----------------------------------------------------------------------------------------- */
 
@@ -179,7 +210,9 @@ COIR__INLINE coir__task *coir__pick_raw(coir__worker *w)
 {
     if (coir__unlikely(--w->budget <= 0))
         return &w->base;
-    if (coir__likely(w->lifo_used < COIR__LIFO_MAX || coir__ring_is_empty(w))) {
+    if (coir__unlikely(w->lifo_used >= COIR__LIFO_MAX) && coir__ring_is_empty(w))
+        w->lifo_used = 0; /* nobody waits behind it */
+    if (coir__likely(w->lifo_used < COIR__LIFO_MAX)) {
         coir__task *t = coir__lifo_take(w);
         if (coir__likely(t != NULL)) {
             w->lifo_used++;

@@ -61,11 +61,11 @@ static int task_set_options(coir__task *t, const struct order *o)
     return t->name ? 0 : -ENOMEM;
 }
 
-static unsigned flags_of(const struct order *o, const coir__runtime *rt)
+static unsigned flags_of(const struct order *o, const coir__group *g, const coir__runtime *rt)
 {
     unsigned flags = o->flags;
     unsigned wanted = o->options ? o->options->flags : 0;
-    if (wanted & COIR_PINNED)
+    if (wanted & COIR_PINNED || g->flags & COIR_GROUP_PINNED)
         flags |= COIR__TASK_PINNED | COIR__TASK_BOUND;
     if (wanted & COIR_FP_ENV)
         flags |= COIR__TASK_FP_ENV;
@@ -104,10 +104,22 @@ static void task_launch(coir__worker *w, coir__runtime *rt, coir__task *t)
     unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
     if (coir__unlikely(w->rt != rt->index))
         coir__runnable_slow(w, t);
-    else if (coir__unlikely((flags & COIR__TASK_PINNED) | (unsigned)w->chaos))
+    else if (coir__unlikely(((flags & COIR__TASK_PINNED) && !w->solo) || w->chaos))
         coir__runnable_slow(w, t);
     else
         coir__ring_push(w, t);
+}
+
+/* A descriptor that nobody but a dump has seen. */
+static void task_discard(coir__worker *w, coir__task *t)
+{
+    coir__lock_take(&t->scope_lock);
+    char *name = t->name;
+    t->name = NULL;
+    atomic_store_explicit(&t->id, 0, memory_order_release);
+    coir__lock_drop(&t->scope_lock);
+    coir__release(name);
+    coir__task_free(w, t);
 }
 
 /* The whole of a spawn. `w` is the caller's. */
@@ -131,12 +143,15 @@ static int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g, const 
     t->line = o->line;
     t->rt = rt->index;
     t->stack_class = (uint8_t)class_;
-    atomic_store_explicit(&t->flags, (uint16_t)flags_of(o, rt), memory_order_relaxed);
+    atomic_store_explicit(&t->flags, (uint16_t)flags_of(o, g, rt), memory_order_relaxed);
     t->root.worker = g->flags & COIR_GROUP_PINNED ? g->worker : (int16_t)(w->rt == rt->index ? w->index : 0);
     t->root.parent = &g->scope.head;
     t->root.deadline = g->scope.head.deadline;
-    if (t->root.deadline != COIR_FOREVER)
-        atomic_store_explicit(&t->attention, COIR__ATTENTION_DEADLINE, memory_order_relaxed);
+    unsigned attention = t->root.deadline != COIR_FOREVER ? COIR__ATTENTION_DEADLINE : 0;
+    if (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_FP_ENV)
+        attention |= COIR__ATTENTION_KEEP;
+    if (coir__unlikely(attention != 0))
+        atomic_fetch_or_explicit(&t->attention, (uint8_t)attention, memory_order_relaxed);
     uint64_t id = coir__task_new_id(w);
     atomic_store_explicit(&t->id, id, memory_order_release);
     rc = group_admit(g, t);
@@ -149,10 +164,8 @@ static int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g, const 
     return 0;
 unreserve:
     coir__stack_unreserve(rt->stacks, cache, class_);
-    if (t) {
-        coir__release(t->name);
-        coir__task_free(w, t);
-    }
+    if (t)
+        task_discard(w, t);
     return rc;
 }
 
@@ -170,10 +183,7 @@ static int spawn_into(coir_group *group, const struct order *o, coir_task *ret)
 {
     coir__worker *w = coir__worker_here();
     coir__group *g = group_or_root(w, group);
-    struct order order = *o;
-    if (g->flags & COIR_GROUP_PINNED)
-        order.flags |= COIR__TASK_PINNED | COIR__TASK_BOUND;
-    return task_spawn(w, atomic_load_explicit(&coir__runtimes[g->rt], memory_order_relaxed), g, &order, ret);
+    return task_spawn(w, atomic_load_explicit(&coir__runtimes[g->rt], memory_order_relaxed), g, o, ret);
 }
 
 int coir_spawn_at(const char *file, int line, coir_group *g, coir_fn *fn, void *arg)
@@ -253,18 +263,20 @@ static void decide_locked(coir__task *t, int rc, struct fate *f)
 static struct fate decide(coir__task *t, int rc)
 {
     struct fate f = {0};
-    coir__lock_take(&t->scope_lock);
-    if (coir__unlikely(t->joiner != NULL)) {
-        coir__lock_drop(&t->scope_lock);
-        coir__lock_take(&coir__join_lock);
+    bool line = atomic_load_explicit(&t->joiner, memory_order_relaxed) != NULL;
+    for (;; line = true) {
+        if (line)
+            coir__lock_take(&coir__join_lock);
         coir__lock_take(&t->scope_lock);
-        decide_locked(t, rc, &f);
-        coir__lock_drop(&coir__join_lock);
-    } else {
-        decide_locked(t, rc, &f);
+        bool decided = line || !atomic_load_explicit(&t->joiner, memory_order_relaxed);
+        if (decided)
+            decide_locked(t, rc, &f);
+        coir__lock_drop(&t->scope_lock);
+        if (line)
+            coir__lock_drop(&coir__join_lock);
+        if (decided)
+            return f;
     }
-    coir__lock_drop(&t->scope_lock);
-    return f;
 }
 
 static void joiner_wake(coir__worker *w, const struct fate *f, int rc)
@@ -379,13 +391,13 @@ void coir__group_task_done(coir__worker *w, coir__task *t, int rc)
     else if (coir__unlikely(rc < 0) && group_note(g, t, rc))
         group_cancel(w, g, (coir_cancel_reason){.code = -ECANCELED, .why = "a task of the group failed",
                                                 .file = t->file, .line = t->line, .task_id = handle.id});
+    atomic_store_explicit(&w->metric_ended, atomic_load_explicit(&w->metric_ended, memory_order_relaxed) + 1,
+                          memory_order_relaxed); /* before anybody can know */
     joiner_wake(w, &f, rc);
     group_leave(w, g, t, kept);
     if (!kept)
         task_bury(w, t);
     coir__stack_unreserve(w->runtime->stacks, cache_for(w, w->runtime, class_), class_);
-    atomic_store_explicit(&w->metric_ended, atomic_load_explicit(&w->metric_ended, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
 }
 
 void coir__group_forget(coir__worker *w, coir__task *t)

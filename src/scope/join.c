@@ -132,13 +132,15 @@ int coir_join(coir_task handle, int *ret_result)
 {
     coir__worker *w = coir__worker_here();
     coir__task *self = w->current;
+    int result = 0;
     if (coir__is_cancelled(self))
         return coir__scope_refuse(w, self);
-    int result = 0;
-    int rc = coir__join_try(w, handle, &result);
-    if (rc == -EAGAIN) {
-        if (coir__must_attend(self) && (rc = coir__scope_attend(w, self)) < 0)
-            return rc;
+    if (!handle.opaque || handle.id == 0)
+        return -ESRCH;
+    if (handle.opaque == self && is_handle_of(self, handle.id))
+        return -EDEADLK;
+    int rc = coir__must_attend(self) ? coir__join_try(w, handle, &result) : -EAGAIN;
+    if (rc == -EAGAIN && (rc = coir__must_attend(self) ? coir__scope_attend(w, self) : 0) == 0) {
         self->wait.node.task = self;
         self->wait.node.data = &result;
         rc = coir__join_queue(w, handle, &self->wait.node, &result);

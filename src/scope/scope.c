@@ -19,12 +19,12 @@
 /* What the innermost scope of `t` says. The scope lock is held. */
 static void attention_follow(coir__task *t)
 {
-    unsigned bits = atomic_load_explicit(&t->attention, memory_order_relaxed) & COIR__ATTENTION_THREAD;
+    unsigned bits = atomic_load_explicit(&t->attention, memory_order_relaxed) & COIR__ATTENTION_FIXED;
     if (atomic_load_explicit(&t->scope->state, memory_order_relaxed) & COIR__SCOPE_CANCELLED)
         bits |= COIR__ATTENTION_CANCELLED;
     if (t->scope->deadline != COIR_FOREVER)
         bits |= COIR__ATTENTION_DEADLINE;
-    atomic_store_explicit(&t->attention, (uint16_t)bits, memory_order_relaxed);
+    atomic_store_explicit(&t->attention, (uint8_t)bits, memory_order_relaxed);
     t->storm = 0;
 }
 

@@ -191,10 +191,12 @@ int coir_chan_send(coir_chan *c, const void *elem)
     struct wakeup wake = {0};
     int rc = send_step(c, elem, true, NULL, &wake);
     if (rc == 0) {
-        coir__wait_queue(self, &c->senders, (void *)(uintptr_t)elem);
-        return coir__park(w, self, &c->lock, COIR__WAIT_SEND);
+        coir__wait_queue_ready(self, &c->senders, (void *)(uintptr_t)elem);
+        return coir__park_short(w, self, &c->lock, COIR__WAIT_SEND);
     }
-    finish(w, c, &wake);
+    coir__lock_drop(&c->lock);
+    if (wake.node)
+        return coir__wake_charge(w, wake.node, wake.was);
     return coir__charge(w, rc < 0 ? rc : 0);
 }
 
@@ -211,10 +213,12 @@ int coir_chan_recv(coir_chan *c, void *elem)
     struct wakeup wake = {0};
     int rc = recv_step(c, elem, true, NULL, &wake);
     if (rc == 0) {
-        coir__wait_queue(self, &c->receivers, elem);
-        return coir__park(w, self, &c->lock, COIR__WAIT_RECV);
+        coir__wait_queue_ready(self, &c->receivers, elem);
+        return coir__park_short(w, self, &c->lock, COIR__WAIT_RECV);
     }
-    finish(w, c, &wake);
+    coir__lock_drop(&c->lock);
+    if (wake.node)
+        return coir__wake_charge(w, wake.node, wake.was);
     return coir__charge(w, rc < 0 ? rc : 0);
 }
 
@@ -307,6 +311,8 @@ coir_chan *coir_chan_new(size_t elem_size, size_t capacity)
     coir_chan *c = coir__alloc_zero(sizeof *c);
     if (!c)
         return NULL;
+    coir__list_init(&c->receivers);
+    coir__list_init(&c->senders);
     c->elem_size = elem_size;
     c->capacity = capacity;
     if (bytes > 0 && !(c->ring = coir__alloc(bytes))) {

@@ -52,7 +52,7 @@ int coir_event_wait(coir_event *event)
         return coir__charge(w, 0);
     }
     coir__wait_queue(self, &e->waiters, NULL);
-    return coir__park(w, self, &e->lock, COIR__WAIT_EVENT);
+    return coir__park_short(w, self, &e->lock, COIR__WAIT_EVENT);
 }
 
 void coir_event_set(coir_event *event)

@@ -192,8 +192,7 @@ static void leave(struct select *s)
 {
     coir__worker *w = s->w;
     coir__task *self = s->self;
-    atomic_store_explicit(&self->wait_kind, COIR__WAIT_SELECT, memory_order_relaxed);
-    atomic_store_explicit(&self->wait_lock, NULL, memory_order_relaxed);
+    coir__wait_note(w, self, COIR__WAIT_SELECT, NULL);
     if (w->rt == 0) {
         if (park_swap(s, COIR__PARK_SELECTING, COIR__PARK_SELECTED))
             coir__thread_wait(w, self, NULL);

@@ -62,7 +62,7 @@ COIR__INLINE int sleep_until(coir__worker *w, coir__task *self, int64_t when)
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return sleep_slow(w, self, when);
     timer_queue(w, self, when);
-    return coir__park(w, self, &w->wheel.lock, COIR__WAIT_SLEEP);
+    return coir__park_short(w, self, &w->wheel.lock, COIR__WAIT_SLEEP);
 }
 
 int coir_sleep(int64_t ns)

@@ -31,7 +31,7 @@ void coir__wake_all(coir__worker *w, coir__node *chain, int32_t outcome)
 
 void coir__wait_abandon(coir__task *t)
 {
-    uint8_t kind = atomic_load_explicit(&t->wait_kind, memory_order_relaxed);
+    uint8_t kind = coir__wait_kind_of(t);
     coir__lock *lock = atomic_load_explicit(&t->wait_lock, memory_order_relaxed);
     if (kind == COIR__WAIT_JOIN) {
         coir__join_abandon(t);
@@ -43,6 +43,18 @@ void coir__wait_abandon(coir__task *t)
     else
         coir__list_remove(&t->wait.node.link);
     coir__lock_drop(lock);
+}
+
+COIR__NOINLINE int coir__wake_charge_slow(coir__worker *w, coir__node *n, uint32_t was)
+{
+    coir__wake(w, n, was, 0);
+    return coir__charge(w, 0);
+}
+
+/* Nothing woken is at hand, or its turn is over. */
+COIR__NOINLINE int coir__park_picking(coir__worker *w, coir__task *self, coir__lock *lock)
+{
+    return coir__leave(w, self, coir__pick(w), &lock->word, 0);
 }
 
 /* The task saw the mark of a canceller after it had shown its wait; or it is a thread. */
@@ -63,8 +75,7 @@ COIR__NOINLINE int coir__park_refused(coir__worker *w, coir__task *self, coir__l
 
 COIR__NOINLINE int coir__park_shielded(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind)
 {
-    atomic_store_explicit(&self->wait_kind, kind, memory_order_relaxed);
-    atomic_store_explicit(&self->wait_lock, lock, memory_order_relaxed);
+    coir__wait_note(w, self, kind, lock);
     atomic_store_explicit(&self->park, COIR__PARK_HELD, memory_order_release);
     if (w->rt == 0)
         return coir__thread_wait(w, self, lock);
@@ -73,8 +84,7 @@ COIR__NOINLINE int coir__park_shielded(coir__worker *w, coir__task *self, coir__
 
 COIR__NOINLINE void coir__park_io(coir__worker *w, coir__task *self, coir__lock *lock, uint64_t id)
 {
-    atomic_store_explicit(&self->wait_kind, COIR__WAIT_IO, memory_order_relaxed);
-    atomic_store_explicit(&self->wait_lock, NULL, memory_order_relaxed);
+    coir__wait_note(w, self, COIR__WAIT_IO, NULL);
     self->wait.node.data = (void *)(uintptr_t)id;
     atomic_store_explicit(&self->park, COIR__PARK_IO, memory_order_release);
     coir__fence_light(); /* pairs with the canceller's heavy fence */

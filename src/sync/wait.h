@@ -54,6 +54,19 @@ COIR__INLINE void coir__wait_queue(coir__task *self, coir__link *list, void *dat
     coir__list_append(list, &self->wait.node.link);
 }
 
+/* The same for a list that has been initialised. HOT. */
+COIR__INLINE void coir__wait_queue_ready(coir__task *self, coir__link *list, void *data)
+{
+    coir__link *link = &self->wait.node.link;
+    coir__link *last = list->prev;
+    self->wait.node.task = self;
+    self->wait.node.data = data;
+    link->next = list;
+    link->prev = last;
+    last->next = link;
+    list->prev = link;
+}
+
 /* The end of a claim: stores what the wait returns, and runs the task. `was` is what coir__claim() returned; the
  * object's lock has been released (or is released by the caller right after: nothing here takes it). */
 COIR__INLINE void coir__wake(coir__worker *w, coir__node *n, uint32_t was, int32_t outcome)
@@ -71,6 +84,20 @@ COIR__INLINE void coir__wake(coir__worker *w, coir__node *n, uint32_t was, int32
         atomic_store_explicit(&t->park, COIR__PARK_ACTIVE, memory_order_release); /* pairs with select's wait */
     else
         coir__runnable(w, t);
+}
+
+int coir__wake_charge_slow(coir__worker *w, coir__node *n, uint32_t was);
+
+/* Wakes with outcome 0 and returns 0, charged. HOT: tail-call it. */
+COIR__INLINE int coir__wake_charge(coir__worker *w, coir__node *n, uint32_t was)
+{
+    coir__task *t = n->task;
+    if (coir__unlikely((n != &t->wait.node) | !coir__runnable_is_short(w, t) | (w->budget <= 1)))
+        return coir__wake_charge_slow(w, n, was);
+    t->ctx.result = 0;
+    atomic_store_explicit(&w->lifo, t, memory_order_release); /* pairs with the taker's exchange */
+    w->budget--;
+    return 0;
 }
 
 /* The first waiter of a list that could be claimed, out of the list; NULL if none. Not one of `self` (NULL: of anybody).
@@ -97,18 +124,47 @@ coir__node *coir__claim_all(coir__link *list);
 void coir__wake_all(coir__worker *w, coir__node *chain, int32_t outcome);
 
 int coir__park_refused(coir__worker *w, coir__task *self, coir__lock *lock);
+int coir__park_picking(coir__worker *w, coir__task *self, coir__lock *lock);
+
+/* Shows that the task waits; its node is queued under `lock`. */
+COIR__INLINE void coir__park_show(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind)
+{
+    coir__wait_note(w, self, kind, lock);
+    atomic_store_explicit(&self->park, COIR__PARK_WAITING, memory_order_release);
+}
 
 /* Parks the task, whose node is queued under `lock`. Returns what the waker stored. Tail-call it. */
 COIR__INLINE int coir__park(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind)
 {
-    atomic_store_explicit(&self->wait_kind, kind, memory_order_relaxed);
-    atomic_store_explicit(&self->wait_lock, lock, memory_order_relaxed);
-    atomic_store_explicit(&self->park, COIR__PARK_WAITING, memory_order_release);
+    coir__park_show(w, self, lock, kind);
     coir__fence_light(); /* pairs with the canceller's heavy fence */
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) &
                        (COIR__ATTENTION_CANCELLED | COIR__ATTENTION_THREAD)))
         return coir__park_refused(w, self, lock);
     return coir__leave(w, self, coir__pick(w), &lock->word, 0);
+}
+
+/*
+ * The same for a caller whose attention word was 0 at entry. HOT: nothing but tail calls, so that no register need be
+ * saved; what is not the common case (a woken task in the slot) is left to others.
+ */
+COIR__INLINE int coir__park_short(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind)
+{
+    coir__park_show(w, self, lock, kind);
+    coir__compiler_fence(); /* pairs with the canceller's heavy fence; without membarrier attention is not 0 */
+    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
+        return coir__park_refused(w, self, lock);
+    if (coir__unlikely((w->budget <= 1) | (w->lifo_used >= COIR__LIFO_MAX)))
+        return coir__park_picking(w, self, lock);
+    coir__task *next = coir__lifo_take(w);
+    if (coir__unlikely(!next))
+        return coir__park_picking(w, self, lock);
+    w->budget--;
+    w->lifo_used++;
+    w->current = next;
+    if (coir__unlikely((w->eh->caught != NULL) | (w->eh->uncaught != 0)))
+        return coir__leave_keeping(w, self, next, &lock->word, 0);
+    return coir__switch(&self->ctx, &next->ctx, &lock->word, 0);
 }
 
 /* Parks as coir__park() does, uncancellably: for what must be waited for. Not a tail call. */

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * select_case.c - readiness of a descriptor as a case of a select.
+ *
+ * A watch is a poll operation whose owner is the select's node, in the frame of the select. Whoever completes it looks at the
+ * node under the record's lock, and hide() takes the node away under the same lock. The operation itself ends later, by its
+ * own completion, which finds no node then.
+ *
+ * A watch that fires while the select is out of reach (TRYING) has told nobody. peek() sees that and begins another.
+ */
+#include <poll.h>
+
+#include "io/op.h"
+#include "loop/attempt.h"
+#include "loop/fd.h"
+#include "sync/select.h"
+
+static int fd_of(const coir_case *k)
+{
+    return k->value < 0 || k->value > INT32_MAX ? -1 : (int)k->value;
+}
+
+static short events_of(const coir_case *k)
+{
+    return k->kind == COIR_CASE_READABLE ? POLLIN : POLLOUT;
+}
+
+static bool is_closing(int fd)
+{
+    coir__fd *slot = coir__fd_slot(fd);
+    if (!slot)
+        return false;
+    coir__lock_take(&slot->lock);
+    bool closing = slot->closing;
+    coir__lock_drop(&slot->lock);
+    return closing;
+}
+
+/* The events that are ready now, 0, or an error. */
+static int ready_now(const coir_case *k)
+{
+    int fd = fd_of(k);
+    if (fd < 0 || is_closing(fd))
+        return -EBADF;
+    return coir__attempt_poll(fd, events_of(k));
+}
+
+/* -- watches -------------------------------------------------------------------------------------- */
+
+void coir__watch_end(coir__worker *w, coir__op *o, int64_t result)
+{
+    coir__lock_take(&o->lock);
+    coir__select_node *n = o->node;
+    o->node = NULL;
+    if (n) {
+        uint32_t was = coir__claim(n->node.task);
+        if (was != COIR__PARK_ACTIVE)
+            coir__wake(w, &n->node, was, (int32_t)result);
+    }
+    coir__lock_drop(&o->lock);
+    coir__op_give_back(w, o);
+}
+
+static void set_node(coir__op *o, coir__select_node *n)
+{
+    coir__lock_take(&o->lock);
+    o->node = n;
+    coir__lock_drop(&o->lock);
+}
+
+static int64_t begin(coir__worker *w, coir__op *o)
+{
+    void *lock = NULL;
+    int64_t result = w->engine->attempt(w->loop, &o->op);
+    if (result == COIR_OP_PENDING)
+        result = w->engine->submit(w->loop, &o->op, &lock);
+    if (lock)
+        coir__lock_drop(lock); /* a select may be claimed before it has left */
+    return result;
+}
+
+/* Events that are ready, an error, or 0 and the watch's id. */
+static int watch(coir__worker *w, const coir_case *k, coir__select_node *n, uint64_t *ret_id)
+{
+    coir__call call = {.kind = COIR_OP_POLL, .fd = fd_of(k), .events = events_of(k)};
+    coir__op *o;
+    int rc = call.fd < 0 ? -EBADF : coir__io_enter(w, &call, &o);
+    if (rc < 0)
+        return rc;
+    uint64_t id = o->op.id;
+    o->watch = true;
+    set_node(o, n);
+    int64_t result = begin(w, o);
+    if (result == COIR_OP_PENDING) {
+        coir__io_count(&w->io_started);
+        *ret_id = id;
+        return 0;
+    }
+    result = coir__fd_leave(w, &o->op, result);
+    set_node(o, NULL);
+    coir__op_give_back(w, o);
+    return (int)result;
+}
+
+/* The record of a watch that may still touch its node, its lock held; else NULL. */
+static coir__op *lock_watch(coir__worker *w, uint64_t id)
+{
+    coir__op *o = coir__op_record(w->runtime, id);
+    coir__lock_take(&o->lock);
+    uint64_t word = atomic_load_explicit(&o->word, memory_order_relaxed);
+    if (word >> 32 == id >> 32 && (word & COIR__OP_LIVE) && o->node)
+        return o;
+    coir__lock_drop(&o->lock);
+    return NULL;
+}
+
+static void unwatch(coir__worker *w, uint64_t id)
+{
+    coir__op *o = lock_watch(w, id);
+    if (o) {
+        o->node = NULL;
+        coir__lock_drop(&o->lock);
+        coir__op_cancel_post(w->runtime, id);
+    }
+    coir__io_count(&w->io_ended);
+}
+
+static bool is_watching(coir__worker *w, uint64_t id)
+{
+    coir__op *o = lock_watch(w, id);
+    if (o)
+        coir__lock_drop(&o->lock);
+    return o != NULL;
+}
+
+/* -- the case: slot->number is the watch, 0: none; slot->when an error of the show ---------------- */
+
+static bool fd_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+{
+    coir__slot *slot = coir__case_slot(k);
+    if (w->rt == 0)
+        coir__misuse("coir_select(): a descriptor's case in a thread that is not a task");
+    if (slot->shown && slot->when < 0)
+        *ret_outcome = (int)slot->when;
+    else
+        *ret_outcome = ready_now(k);
+    return *ret_outcome != 0;
+}
+
+static bool fd_show(coir__worker *w, coir_case *k)
+{
+    coir__slot *slot = coir__case_slot(k);
+    slot->number = 0;
+    int rc = watch(w, k, &slot->u.wait, &slot->number);
+    slot->when = rc < 0 ? rc : 0;
+    return rc != 0;
+}
+
+static void fd_hide(coir__worker *w, coir_case *k)
+{
+    coir__slot *slot = coir__case_slot(k);
+    if (slot->number)
+        unwatch(w, slot->number);
+    slot->number = 0;
+}
+
+static bool fd_peek(coir__worker *w, coir_case *k)
+{
+    coir__slot *slot = coir__case_slot(k);
+    if (slot->number && is_watching(w, slot->number))
+        return ready_now(k) != 0;
+    fd_hide(w, k);
+    return fd_show(w, k) || ready_now(k) != 0;
+}
+
+const coir__case_ops coir__case_fd = {fd_attempt, fd_show, fd_peek, fd_hide};

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * overflow.c - what happens when a stack is too small.
+ *
+ * A fault in a guard, with the stack pointer in the same slot (or a large frame below it), is a stack overflow: the handler
+ * says whose, prints a backtrace and aborts. It runs on an alternate stack, because the other one is full. Every other
+ * fault goes to the handler that was there before, as if ours did not exist.
+ *
+ * I1  While anyone uses it the handler is installed; the last user restores what was there before.
+ * I2  If somebody has installed a handler on top of ours and not removed it when our last user leaves, ours stays where it
+ *     is, below, passing faults on; later users find it there and install nothing.
+ *
+ * In the handler nothing is allocated and no lock is taken by us. backtrace(3) loads its library at the first call, so it is
+ * called once beforehand; a fault inside it ends the process, after the report has been written.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "base/lock.h"
+#include "base/log.h"
+#include "stack/slab.h"
+
+#define HANDLER_STACK ((size_t)64 << 10) /* beyond what the kernel needs for the registers */
+#define FRAME_MAX ((uintptr_t)1 << 20)   /* how far below its slot a stack pointer may have got */
+#define FRAMES 48
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51 /* Linux 5.14 on x86 */
+#endif
+
+static const int signals[2] = {SIGSEGV, SIGBUS};
+
+static coir__lock lock; /* guards installing, and: */
+static unsigned users;
+static bool buried; /* see I2 */
+/* Written before the handler is installed, then constant until it is removed. */
+static struct sigaction previous[2];
+static const coir__overflow_hooks *hooks;
+
+/* -- the interrupted context ------------------------------------------------------------------------------------ */
+
+#if defined(__x86_64__)
+static uintptr_t context_sp(const ucontext_t *u)
+{
+    return (uintptr_t)u->uc_mcontext.gregs[REG_RSP];
+}
+
+static uintptr_t context_pc(const ucontext_t *u)
+{
+    return (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+}
+#elif defined(__aarch64__)
+static uintptr_t context_sp(const ucontext_t *u) { return (uintptr_t)u->uc_mcontext.sp; }
+
+static uintptr_t context_pc(const ucontext_t *u) { return (uintptr_t)u->uc_mcontext.pc; }
+#else
+static uintptr_t context_sp(const ucontext_t *u)
+{
+    (void)u;
+    return 0; /* unknown */
+}
+
+static uintptr_t context_pc(const ucontext_t *u)
+{
+    (void)u;
+    return 0;
+}
+#endif
+
+/* -- report ----------------------------------------------------------------------------------------------------- */
+
+#if defined(__GLIBC__)
+#include <execinfo.h>
+
+static void backtrace_warm(void)
+{
+    void *frame[1];
+    backtrace(frame, 1);
+}
+
+/* The frames from the faulting one on; all of them, if it is not among them. */
+static void backtrace_print(uintptr_t pc)
+{
+    void *frames[FRAMES];
+    int n = backtrace(frames, FRAMES);
+    int first = 0;
+    while (first < n && (uintptr_t)frames[first] != pc)
+        first++;
+    if (first == n)
+        first = 0;
+    backtrace_symbols_fd(frames + first, n - first, STDERR_FILENO);
+}
+#else
+static void backtrace_warm(void) {}
+
+static void backtrace_print(uintptr_t pc) { (void)pc; }
+#endif
+
+static COIR__NORETURN void report(const coir__stack *s, const ucontext_t *context)
+{
+    const char *name = NULL, *file = NULL;
+    int line = 0;
+    void *owner = s->owner;
+    size_t size = coir__slot_size(s->class_) - COIR__STACK_GUARD;
+    coir__text text;
+    coir__text_init(&text, STDERR_FILENO);
+    if (owner && hooks) {
+        hooks->describe(owner, &name, &file, &line);
+        coir__text_add(&text, "coir: stack overflow in task '%s' (%zu KiB)", name ? name : "?",
+                       size >> 10);
+    } else {
+        coir__text_add(&text, "coir: stack overflow in a coroutine (%zu KiB)", size >> 10);
+    }
+    if (file)
+        coir__text_add(&text, ", spawned at %s:%d", file, line);
+    coir__text_add(&text, "\n");
+    coir__text_flush(&text);
+    backtrace_print(context_pc(context));
+    if (owner && hooks && hooks->reported)
+        hooks->reported(owner, name);
+    abort();
+}
+
+/* The stack whose overflow this fault is, or NULL. */
+static coir__stack *overflowed(const siginfo_t *info, const ucontext_t *context)
+{
+    coir__stack *s = info->si_code > 0 ? coir__stack_by_guard(info->si_addr) : NULL;
+    uintptr_t sp = context_sp(context);
+    if (!s || sp == 0)
+        return s;
+    bool is_its_own = sp < (uintptr_t)s && sp + FRAME_MAX > (uintptr_t)info->si_addr;
+    return is_its_own ? s : NULL; /* a stray pointer, from another stack */
+}
+
+/* -- passing on ------------------------------------------------------------------------------------------------- */
+
+/* The system's own answer. A fault repeats when the handler returns; a signal that was sent must be sent again. */
+static void fall_to_default(int number, const siginfo_t *info)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigaction(number, &action, NULL);
+    if (info->si_code <= 0)
+        raise(number);
+}
+
+static void call_previous(const struct sigaction *old, int number, siginfo_t *info, void *context)
+{
+    sigset_t mask;
+    pthread_sigmask(SIG_BLOCK, &old->sa_mask, &mask);
+    if (old->sa_flags & SA_SIGINFO)
+        old->sa_sigaction(number, info, context);
+    else
+        old->sa_handler(number);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+    const struct sigaction *old = &previous[number == signals[0] ? 0 : 1];
+    bool is_plain = !(old->sa_flags & SA_SIGINFO);
+    if (is_plain && old->sa_handler == SIG_IGN && info->si_code <= 0)
+        return;
+    if (is_plain && (old->sa_handler == SIG_DFL || old->sa_handler == SIG_IGN))
+        fall_to_default(number, info); /* faults can't be ignored */
+    else
+        call_previous(old, number, info, context);
+}
+
+static void handle(int number, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    coir__stack *s = overflowed(info, context);
+    if (s)
+        report(s, context);
+    pass_on(number, info, context);
+    errno = saved;
+}
+
+/* -- installing ------------------------------------------------------------------------------------------------- */
+
+static bool is_ours(const struct sigaction *a)
+{
+    return (a->sa_flags & SA_SIGINFO) && a->sa_sigaction == handle;
+}
+
+static int install_locked(void)
+{
+    if (buried)
+        return 0;
+    backtrace_warm();
+    for (int i = 0; i < 2; i++) {
+        struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+        sigemptyset(&action.sa_mask);
+        if (sigaction(signals[i], NULL, &previous[i]) != 0 ||
+            sigaction(signals[i], &action, NULL) != 0)
+            return -errno;
+    }
+    return 0;
+}
+
+int coir__overflow_install(const coir__overflow_hooks *h)
+{
+    int rc = 0;
+    coir__lock_take(&lock);
+    if (users == 0) {
+        hooks = h;
+        rc = install_locked();
+    }
+    users += rc == 0;
+    coir__lock_drop(&lock);
+    return rc;
+}
+
+static bool is_on_top_locked(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct sigaction now;
+        if (sigaction(signals[i], NULL, &now) != 0 || !is_ours(&now))
+            return false;
+    }
+    return true;
+}
+
+void coir__overflow_remove(void)
+{
+    coir__lock_take(&lock);
+    if (--users == 0) {
+        buried = !is_on_top_locked();
+        for (int i = 0; i < 2 && !buried; i++)
+            sigaction(signals[i], &previous[i], NULL);
+    }
+    coir__lock_drop(&lock);
+}
+
+/* -- alternate stacks ------------------------------------------------------------------------------------------- */
+
+static size_t handler_stack_size(void)
+{
+    size_t kernel = getauxval(AT_MINSIGSTKSZ);
+    return HANDLER_STACK + ((kernel + 4095) & ~(size_t)4095);
+}
+
+int coir__overflow_thread_begin(void **keep)
+{
+    stack_t stack;
+    *keep = NULL;
+    if (sigaltstack(NULL, &stack) == 0 && !(stack.ss_flags & SS_DISABLE))
+        return 0;
+    stack.ss_size = handler_stack_size();
+    stack.ss_flags = 0;
+    stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack.ss_sp == MAP_FAILED)
+        return -ENOMEM;
+    if (sigaltstack(&stack, NULL) != 0) {
+        int rc = -errno;
+        munmap(stack.ss_sp, stack.ss_size);
+        return rc;
+    }
+    *keep = stack.ss_sp;
+    return 0;
+}
+
+void coir__overflow_thread_end(void *keep)
+{
+    stack_t stack;
+    if (!keep)
+        return;
+    if (sigaltstack(NULL, &stack) == 0 && stack.ss_sp == keep) {
+        stack = (stack_t){.ss_flags = SS_DISABLE};
+        sigaltstack(&stack, NULL);
+    }
+    munmap(keep, handler_stack_size());
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef COIR_STACK_STACK_H
+#define COIR_STACK_STACK_H
+
+/*
+ * stack.h - memory for frames.
+ *
+ * A stack is a slot of a slab: one mapping of many slots, each a power of two in size, a guard of 64 KiB at its lowest
+ * addresses. The kernel pages slots in; a slot that has been used is kept hot for the next task.
+ *
+ *   slab   [guard|........usable........|record] [guard|......usable......|record] ...
+ *                          <- grows             ^ top, minus the colour
+ *
+ * The record of a stack (struct coir__stack) is at the highest addresses of its own slot, on the page that the first
+ * frames touch anyway: a stack that was never used costs nothing.
+ *
+ * Reservation and possession are two things: a task reserves at spawn (by count; that is where -ENOMEM shows), and takes
+ * a stack when it first runs. As many slots are mapped as are reserved; taking never fails for lack of one.
+ *
+ * I1  mapped slots >= reservations of tasks + credits of caches. A credit is a reservation that a worker has in stock.
+ * I2  of every cache: idle stacks <= credits. So stacks in tasks and in caches together never exceed the reservations.
+ *     A task that ends puts its stack and unreserves *into the same cache*, in either order, before that cache is used
+ *     for anything else; then both counts grow by one.
+ *
+ * Threads: a cache belongs to one worker; the pool is shared, under its lock.
+ */
+
+#include <coir.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compat.h"
+
+#define COIR__STACK_GUARD ((size_t)64 << 10)
+#define COIR__STACK_SLACK ((size_t)1 << 10) /* at the top: the record and the colour */
+#define COIR__STACK_CLASS_MIN 15u           /* log2 of the smallest slot */
+#define COIR__STACK_CLASS_MAX 36u
+#define COIR__STACK_CLASSES (COIR__STACK_CLASS_MAX - COIR__STACK_CLASS_MIN + 1)
+#define COIR__STACK_DEFAULT_RESERVE ((size_t)192 << 10)
+
+typedef struct coir__stack {
+    struct coir__stack *next; /* in a free list */
+    void *top;                /* where frames begin: aligned to 16, coloured */
+    void *owner;  /* the task (or coroutine) on it, for the overflow report; NULL when free */
+    void *fiber;  /* ThreadSanitizer's, else NULL */
+    char *bottom; /* lowest usable address */
+    struct coir__slab *slab; /* it belongs to */
+    uint32_t uses;           /* since it got its fiber; ThreadSanitizer builds only */
+    uint8_t class_;          /* log2 of the slot's size */
+    bool untouched;          /* no record was here before: memory is cold */
+} coir__stack;
+
+typedef struct coir__stack_pool coir__stack_pool;
+
+#define COIR__STACK_HOT_MAX                                                                        \
+    64u /* stacks in one worker's cache of one class, at most; of 1 MiB and more: 1 */
+
+/* What a worker keeps of one class. Empty: {0}. */
+typedef struct coir__stack_cache {
+    coir__stack *hot; /* last in, first out */
+    uint32_t count;
+    uint32_t credit; /* reservations taken from the pool and not given to a task; >= count */
+} coir__stack_cache;
+
+/* A pool for `caches` workers. NULL when out of memory. Strategy AUTO means lazy. Options: see coir_options. Without
+ * caches the pool trims itself now and then, when stacks are put back. */
+coir__stack_pool *coir__stack_pool_new(coir_stack_strategy strategy, unsigned caches);
+
+/* Unmaps everything; no stack is in use. The caches are void. */
+void coir__stack_pool_free(coir__stack_pool *p);
+
+/* The class for `reserve` bytes (0: the default) of usable stack; 0 if that is too large. What is usable may be less by
+ * COIR__STACK_SLACK, so that 192 KiB and a guard of 64 fit a slot of 256. */
+unsigned coir__stack_class(size_t reserve);
+
+/* Counts one more stack of this class as needed. 0 or -ENOMEM. `cache` is the caller's worker's for that class, or NULL from
+ * a thread without. */
+int coir__stack_reserve(coir__stack_pool *p, coir__stack_cache *cache, unsigned class_);
+
+/* The reverse, for a task that will not need it (any more). */
+void coir__stack_unreserve(coir__stack_pool *p, coir__stack_cache *cache, unsigned class_);
+
+/* Forgets what sanitizers know of the frames that were on a stack. Take does it; to be called by who goes on using a stack
+ * for another task without putting and taking it. */
+#if COIR__ASAN || COIR__TSAN
+void coir__stack_clean(coir__stack *s);
+void coir__stack_unpoison(const void *memory, size_t size);
+#else
+COIR__INLINE void coir__stack_clean(coir__stack *s) { (void)s; }
+COIR__INLINE void coir__stack_unpoison(const void *memory, size_t size)
+{
+    (void)memory, (void)size;
+}
+#endif
+
+/* A stack of the class, for one reservation: hot from the cache if there is one, else from the pool (a page fault, and
+ * perhaps the call that guards it and its neighbours). Never NULL. */
+coir__stack *coir__stack_take(coir__stack_pool *p, coir__stack_cache *cache, unsigned class_);
+
+/* Only a hot one, or NULL. A few ns, touches one line. */
+COIR__INLINE coir__stack *coir__stack_take_hot(coir__stack_cache *cache)
+{
+    coir__stack *s = cache->hot;
+    if (s) {
+        cache->hot = s->next;
+        cache->count--;
+        coir__stack_clean(s);
+    }
+    return s;
+}
+
+/* Gives a stack back; its owner becomes NULL. The caller may still be running on it if it has a cache: it stays untouched
+ * until the same worker's next take, or until a later put of another stack. No system call with a cache. */
+void coir__stack_put(coir__stack_pool *p, coir__stack_cache *cache, coir__stack *s);
+
+/* Lets go of what has lain idle: to be called now and then (every 100 ms or so) by a worker that has nothing to do. */
+void coir__stack_pool_trim(coir__stack_pool *p);
+
+/* Slots mapped, and stacks that lie idle in the pool (not in caches). */
+size_t coir__stack_pool_mapped(coir__stack_pool *p);
+size_t coir__stack_pool_idle(coir__stack_pool *p);
+
+/* -- coir/coro.h and others that live outside a runtime use a process-wide pool without caches ------------------ */
+coir__stack_pool *coir__stack_pool_shared(void); /* never NULL, never freed */
+
+/* -- overflow (overflow.c) -------------------------------------------------------------------------------------- */
+
+/* Who is on a stack, for the report; called in the signal handler. `owner` is stack->owner. */
+typedef struct coir__overflow_hooks {
+    /* Fills in the name (may be NULL) and the spawn site. */
+    void (*describe)(void *owner, const char **ret_name, const char **ret_file, int *ret_line);
+    /* After the report has been written, before abort(). */
+    void (*reported)(void *owner, const char *name);
+} coir__overflow_hooks;
+
+/* Installs the handler for SIGSEGV and SIGBUS, or counts one more user of it. 0 or -errno. The hooks of the first user
+ * stay. */
+int coir__overflow_install(const coir__overflow_hooks *hooks);
+
+/* The last user restores what was there before. */
+void coir__overflow_remove(void);
+
+/* Gives the calling thread an alternate signal stack (unless it has one), and takes it back. The memory is in `*keep`. */
+int coir__overflow_thread_begin(void **keep);
+void coir__overflow_thread_end(void *keep);
+
+/* The stack whose guard holds `address`, or whose other memory does; or NULL. Async-signal-safe. */
+coir__stack *coir__stack_by_guard(const void *address);
+coir__stack *coir__stack_holding(const void *address);
+
+#endif

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SCHED_TEST_H
+#define SCHED_TEST_H
+
+/* sched_test.h - what several files of this folder need. */
+
+#include "support/harness.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define SCHED_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SCHED_TSAN 1
+#endif
+#endif
+#ifndef SCHED_TSAN
+#define SCHED_TSAN 0
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SCHED_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SCHED_ASAN 1
+#endif
+#endif
+#ifndef SCHED_ASAN
+#define SCHED_ASAN 0
+#endif
+
+#define UNUSED __attribute__((unused))
+
+/* -- runtimes ------------------------------------------------------------------------------------------------- */
+
+/* Runs with so many workers, whatever the environment says. */
+UNUSED static int run_on(unsigned workers, coir_fn *fn, void *arg)
+{
+    coir_options o = {.workers = workers};
+    unsetenv("COIR_WORKERS");
+    return coir_run(&o, fn, arg);
+}
+
+/* The same with every task moved at every opportunity. */
+UNUSED static int run_migrating(unsigned workers, coir_fn *fn, void *arg)
+{
+    setenv("COIR_DEBUG", "migrate=1", 1);
+    return run_on(workers, fn, arg);
+}
+
+UNUSED static pid_t thread_id(void) { return (pid_t)syscall(SYS_gettid); }
+
+/* -- threads -------------------------------------------------------------------------------------------------- */
+
+UNUSED static pthread_t thread_start(void *(*fn)(void *), void *arg)
+{
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, fn, arg), 0);
+    return thread;
+}
+
+UNUSED static void thread_finish(pthread_t thread) { CHECK_EQ(pthread_join(thread, NULL), 0); }
+
+/* -- progress -------------------------------------------------------------------------------------------------
+ *
+ * A thread that looks at a counter and fails the test, with a dump, when it has not moved for long (10 s, more under
+ * sanitizers). It only makes a hang tell more; no verdict depends on speed.
+ */
+typedef struct watchdog {
+    const atomic_long *counter;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool over;
+} watchdog;
+
+UNUSED static void *watchdog_main(void *arg)
+{
+    watchdog *dog = (watchdog *)arg;
+    long last = -1;
+    int still = 0;
+    pthread_mutex_lock(&dog->lock);
+    while (!dog->over) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        pthread_cond_timedwait(&dog->changed, &dog->lock, &until);
+        long now = atomic_load(dog->counter);
+        still = now == last ? still + 1 : 0;
+        last = now;
+        if (still >= 10 * harness_scale()) {
+            coir_dump(STDERR_FILENO);
+            harness_fail(__FILE__, __LINE__, "no progress: the counter stands at %ld", now);
+        }
+    }
+    pthread_mutex_unlock(&dog->lock);
+    return NULL;
+}
+
+UNUSED static void watchdog_begin(watchdog *dog, const atomic_long *counter)
+{
+    dog->counter = counter;
+    dog->over = false;
+    pthread_mutex_init(&dog->lock, NULL);
+    pthread_cond_init(&dog->changed, NULL);
+    dog->thread = thread_start(watchdog_main, dog);
+}
+
+UNUSED static void watchdog_end(watchdog *dog)
+{
+    pthread_mutex_lock(&dog->lock);
+    dog->over = true;
+    pthread_cond_signal(&dog->changed);
+    pthread_mutex_unlock(&dog->lock);
+    thread_finish(dog->thread);
+    pthread_cond_destroy(&dog->changed);
+    pthread_mutex_destroy(&dog->lock);
+}
+
+/* -- stderr --------------------------------------------------------------------------------------------------- */
+
+typedef struct listener {
+    int saved;
+    int file;
+    char text[4096];
+} listener;
+
+UNUSED static void stderr_catch(listener *l)
+{
+    fflush(stderr);
+    l->saved = dup(STDERR_FILENO);
+    l->file = memfd_create("stderr", 0);
+    CHECK(l->saved >= 0 && l->file >= 0);
+    dup2(l->file, STDERR_FILENO);
+}
+
+/* Puts stderr back; what was written is in l->text. */
+UNUSED static void stderr_release(listener *l)
+{
+    fflush(stderr);
+    dup2(l->saved, STDERR_FILENO);
+    ssize_t n = pread(l->file, l->text, sizeof l->text - 1, 0);
+    l->text[n > 0 ? n : 0] = '\0';
+    close(l->saved);
+    close(l->file);
+}
+
+#endif

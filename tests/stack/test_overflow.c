@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/* test_overflow.c - the report of an overflow, and the faults that are none. */
+#include "stack/on_stack.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+typedef struct fake_task {
+    const char *name;
+    const char *file;
+    int line;
+} fake_task;
+
+static void describe(void *owner, const char **ret_name, const char **ret_file, int *ret_line)
+{
+    const fake_task *t = owner;
+    *ret_name = t->name;
+    *ret_file = t->file;
+    *ret_line = t->line;
+}
+
+static void reported(void *owner, const char *name)
+{
+    char text[64];
+    (void)owner;
+    int n = snprintf(text, sizeof text, "the hook knows %s\n", name ? name : "nobody");
+    if (write(STDERR_FILENO, text, (size_t)n) < 0)
+        abort();
+}
+
+static const coir__overflow_hooks hooks = {.describe = describe, .reported = reported};
+
+static COIR__NOINLINE int recurse(int depth)
+{
+    volatile char frame[256];
+    frame[0] = (char)depth;
+    __asm__ volatile("" ::"r"(frame) : "memory");
+    return depth < 0 ? 0 : recurse(depth + 1) + frame[0];
+}
+
+static void fall(void *arg)
+{
+    (void)arg;
+    recurse(1);
+}
+
+static COIR__NOINLINE int touch_large_frame(int depth)
+{
+    volatile char frame[150 << 10]; /* more than the guard, less than the stack */
+    frame[0] = (char)depth;
+    __asm__ volatile("" ::"r"(frame) : "memory");
+    return depth < 0 ? 0 : touch_large_frame(depth + 1) + frame[0];
+}
+
+static void fall_by_large_frames(void *arg)
+{
+    (void)arg;
+    touch_large_frame(1);
+}
+
+/* Installs the handler and runs `fn` on a stack of a task. Does not return. */
+static void overflow_as(fake_task *task, void (*fn)(void *), size_t reserve)
+{
+    coir__stack_pool *p = coir__stack_pool_new(COIR_STACK_AUTO, 1);
+    coir__stack *s = obtain(p, NULL, coir__stack_class(reserve));
+    void *keep;
+    s->owner = task;
+    CHECK_EQ(coir__overflow_thread_begin(&keep), 0);
+    CHECK_EQ(coir__overflow_install(&hooks), 0);
+    on_stack(s, fn, NULL);
+    harness_fail(__FILE__, __LINE__, "came back from an overflow");
+}
+
+/* -- the report --------------------------------------------------------------------------------------------- */
+
+static int overflow_named(void *arg)
+{
+    fake_task task = {.name = "deep", .file = "diver.c", .line = 12};
+    overflow_as(&task, fall, (size_t)(uintptr_t)arg);
+    return 0;
+}
+
+TEST(an_overflow_is_reported_with_name_size_and_place)
+{
+    CHECK_ABORTS(overflow_named, NULL,
+                 "coir: stack overflow in task 'deep' (192 KiB), spawned at diver.c:12\n");
+    void *reserve = (void *)(uintptr_t)(448 << 10);
+    CHECK_ABORTS(overflow_named, reserve,
+                 "coir: stack overflow in task 'deep' (448 KiB), spawned at diver.c:12\n");
+}
+
+TEST(the_hook_is_called_after_the_report)
+{
+    CHECK_ABORTS(overflow_named, NULL, "the hook knows deep\n");
+}
+
+static int overflow_unnamed(void *arg)
+{
+    fake_task task = {.file = "diver.c", .line = 13};
+    (void)arg;
+    overflow_as(&task, fall, 0);
+    return 0;
+}
+
+TEST(an_overflow_without_a_name_has_a_question_mark)
+{
+    CHECK_ABORTS(overflow_unnamed, NULL,
+                 "coir: stack overflow in task '?' (192 KiB), spawned at diver.c:13\n");
+}
+
+static int overflow_nobody(void *arg)
+{
+    (void)arg;
+    overflow_as(NULL, fall, 0);
+    return 0;
+}
+
+TEST(an_overflow_without_a_task_is_a_coroutines)
+{
+    CHECK_ABORTS(overflow_nobody, NULL, "coir: stack overflow in a coroutine (192 KiB)\n");
+}
+
+static int overflow_large(void *arg)
+{
+    fake_task task = {.name = "large", .file = "diver.c", .line = 14};
+    (void)arg;
+    overflow_as(&task, fall_by_large_frames, 0);
+    return 0;
+}
+
+TEST(a_frame_larger_than_the_guard_is_reported_if_it_is_probed)
+{
+    CHECK_ABORTS(overflow_large, NULL, "coir: stack overflow in task 'large'");
+}
+
+static int overflow_abort_handler(void *arg)
+{
+    signal(SIGABRT, SIG_IGN);
+    return overflow_named(arg);
+}
+
+TEST(the_process_ends_even_if_it_ignores_abort)
+{
+    CHECK_ABORTS(overflow_abort_handler, NULL, "task 'deep'");
+}
+
+#if defined(__GLIBC__) && !defined(HARNESS_STATIC)
+TEST(the_report_has_a_backtrace) { CHECK_ABORTS(overflow_named, NULL, "test_overflow"); }
+#endif
+
+/* A guard made by mprotect is a guard as well. */
+static void *overflow_in_thread(void *arg)
+{
+    overflow_named(arg);
+    return NULL;
+}
+
+static int overflow_elsewhere(void *arg)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, overflow_in_thread, arg);
+    pthread_join(thread, NULL);
+    return 0;
+}
+
+TEST(an_overflow_in_another_thread_is_reported)
+{
+    CHECK_ABORTS(overflow_elsewhere, NULL, "task 'deep'");
+}
+
+/* -- other faults ------------------------------------------------------------------------------------------- */
+
+static char *forbidden; /* a page that the handler makes accessible */
+static volatile int calls;
+static volatile int seen_signal;
+static volatile bool seen_mask;
+
+static void forbid(void)
+{
+    forbidden = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(forbidden != MAP_FAILED);
+}
+
+static void allow(int number)
+{
+    sigset_t now;
+    calls++;
+    seen_signal = number;
+    pthread_sigmask(SIG_BLOCK, NULL, &now);
+    seen_mask = sigismember(&now, SIGUSR2);
+    mprotect(forbidden, PAGE, PROT_READ | PROT_WRITE);
+}
+
+static void allow_with_info(int number, siginfo_t *info, void *context)
+{
+    CHECK(context != NULL);
+    CHECK_EQ(info->si_addr, forbidden);
+    allow(number);
+}
+
+static void set_plain(int number, void (*handler)(int))
+{
+    struct sigaction a = {.sa_handler = handler};
+    sigaddset(&a.sa_mask, SIGUSR2);
+    CHECK_EQ(sigaction(number, &a, NULL), 0);
+}
+
+static void set_info(int number, void (*handler)(int, siginfo_t *, void *), int flags)
+{
+    struct sigaction a = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags};
+    sigaddset(&a.sa_mask, SIGUSR2);
+    CHECK_EQ(sigaction(number, &a, NULL), 0);
+}
+
+TEST(a_fault_elsewhere_goes_to_the_handler_that_was_there)
+{
+    set_info(SIGSEGV, allow_with_info, 0);
+    CHECK_EQ(coir__overflow_install(&hooks), 0);
+    forbid();
+    *(volatile char *)forbidden = 5;
+    CHECK_EQ(calls, 1);
+    CHECK_EQ(seen_signal, SIGSEGV);
+    CHECK(seen_mask);
+    CHECK_EQ(forbidden[0], 5);
+    munmap(forbidden, PAGE);
+    coir__overflow_remove();
+}
+
+TEST(a_handler_of_the_old_kind_gets_its_faults)
+{
+    set_plain(SIGSEGV, allow);
+    CHECK_EQ(coir__overflow_install(&hooks), 0);
+    forbid();
+    errno = 77;
+    *(volatile char *)forbidden = 5;
+    CHECK_EQ(errno, 77);
+    CHECK_EQ(calls, 1);
+    CHECK(seen_mask);
+    munmap(forbidden, PAGE);
+    coir__overflow_remove();
+}
+
+static void touch_forbidden(void *arg)
+{
+    (void)arg;
+    *(volatile char *)forbidden = 6;
+}
+
+TEST(a_fault_of_a_task_elsewhere_goes_to_the_handler_that_was_there)
+{
+    coir__stack_pool *p = coir__stack_pool_new(COIR_STACK_AUTO, 1);
+    coir__stack *s = obtain(p, NULL, DEFAULT_CLASS);
+    set_info(SIGSEGV, allow_with_info, 0);
+    CHECK_EQ(coir__overflow_install(&hooks), 0);
+    void *keep;
+    CHECK_EQ(coir__overflow_thread_begin(&keep), 0);
+    forbid();
+    on_stack(s, touch_forbidden, NULL);
+    CHECK_EQ(calls, 1);
+    munmap(forbidden, PAGE);
+    coir__overflow_remove();
+    coir__overflow_thread_end(keep);
+    coir__stack_pool_free(p);
+}
+
+static coir__stack *other_stack;
+
+static void poke_guard_of_other(void *arg)
+{
+    (void)arg;
+    *(volatile char *)(other_stack->bottom - 8) = 1;
+}
+
+static void note_and_leave(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)context;
+    _exit(info->si_addr == other_stack->bottom - 8 ? 42 : 43);
+}
+
+static int wait_for(pid_t pid)
+{
+    int status = -1;
+    CHECK_GT(pid, 0);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+TEST(a_stray_pointer_into_a_guard_is_no_overflow)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        coir__stack_pool *p = coir__stack_pool_new(COIR_STACK_AUTO, 1);
+        void *keep;
+        set_info(SIGSEGV, note_and_leave, 0);
+        coir__overflow_thread_begin(&keep);
+        coir__overflow_install(&hooks);
+        other_stack = obtain(p, NULL, DEFAULT_CLASS);
+        on_stack(obtain(p, NULL, DEFAULT_CLASS), poke_guard_of_other, NULL);
+        _exit(1);
+    }
+    int status = wait_for(pid);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 42);
+}
+
+/* Forks, sets the disposition, installs ours, and faults or sends itself the signal. The wait status. */
+static int die_by(void (*disposition)(int), int number, bool send)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rlimit none = {0, 0};
+        setrlimit(RLIMIT_CORE, &none);
+        set_plain(number, disposition);
+        coir__overflow_install(&hooks);
+        forbid();
+        if (send)
+            kill(getpid(), number);
+        else
+            *(volatile char *)forbidden = 1;
+        _exit(9);
+    }
+    return wait_for(pid);
+}
+
+TEST(a_fault_without_a_handler_ends_the_process_as_ever)
+{
+    int status = die_by(SIG_DFL, SIGSEGV, false);
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ(WTERMSIG(status), SIGSEGV);
+}
+
+TEST(an_ignored_fault_ends_the_process_as_ever)
+{
+    int status = die_by(SIG_IGN, SIGSEGV, false);
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ(WTERMSIG(status), SIGSEGV);
+}
+
+TEST(a_signal_that_was_sent_has_its_usual_effect)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS};
+    for (int i = 0; i < 2; i++) {
+        int status = die_by(SIG_DFL, numbers[i], true);
+        CHECK(WIFSIGNALED(status));
+        CHECK_EQ(WTERMSIG(status), numbers[i]);
+        status = die_by(SIG_IGN, numbers[i], true);
+        CHECK(WIFEXITED(status));
+        CHECK_EQ(WEXITSTATUS(status), 9);
+    }
+}
+
+/* -- installing --------------------------------------------------------------------------------------------- */
+
+static void (*current_handler(int number))(int)
+{
+    struct sigaction a;
+    CHECK_EQ(sigaction(number, NULL, &a), 0);
+    return a.sa_handler;
+}
+
+TEST(the_last_user_restores_what_was_there)
+{
+    set_plain(SIGSEGV, allow);
+    set_plain(SIGBUS, SIG_IGN);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(coir__overflow_install(&hooks), 0);
+        CHECK_EQ(coir__overflow_install(&hooks), 0);
+        CHECK(current_handler(SIGSEGV) != allow);
+        coir__overflow_remove();
+        CHECK(current_handler(SIGSEGV) != allow);
+        CHECK(current_handler(SIGBUS) != SIG_IGN);
+        coir__overflow_remove();
+        CHECK(current_handler(SIGSEGV) == allow);
+        CHECK(current_handler(SIGBUS) == SIG_IGN);
+    }
+}
+
+static struct sigaction below;
+
+static void pass_down(int number, siginfo_t *info, void *context)
+{
+    calls += 100;
+    below.sa_sigaction(number, info, context);
+}
+
+TEST(a_handler_put_on_top_of_ours_stays_and_still_reaches_the_first)
+{
+    struct sigaction top = {.sa_sigaction = pass_down, .sa_flags = SA_SIGINFO};
+    set_info(SIGSEGV, allow_with_info, 0);
+    CHECK_EQ(coir__overflow_install(&hooks), 0);
+    CHECK_EQ(sigaction(SIGSEGV, &top, &below), 0);
+    for (int i = 0; i < 3; i++) {
+        coir__overflow_remove();
+        CHECK(current_handler(SIGSEGV) == top.sa_handler);
+        forbid();
+        *(volatile char *)forbidden = 5;
+        munmap(forbidden, PAGE);
+        CHECK_EQ(coir__overflow_install(&hooks), 0);
+        CHECK_EQ(calls, 101 * (i + 1));
+    }
+    coir__overflow_remove();
+}
+
+TEST(a_thread_gets_an_alternate_stack_unless_it_has_one)
+{
+    stack_t before, now;
+    void *first = NULL, *second = &first;
+    sigaltstack(NULL, &before);
+    CHECK_EQ(coir__overflow_thread_begin(&first), 0);
+    CHECK_EQ(coir__overflow_thread_begin(&second), 0);
+    CHECK_EQ(second, NULL);
+    sigaltstack(NULL, &now);
+    CHECK(!(now.ss_flags & SS_DISABLE));
+    coir__overflow_thread_end(second);
+    coir__overflow_thread_end(first);
+    sigaltstack(NULL, &now);
+    CHECK_EQ(now.ss_flags, before.ss_flags);
+    CHECK_EQ(now.ss_sp, before.ss_sp);
+}
+
+TEST_MAIN("overflow")
