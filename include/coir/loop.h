@@ -69,6 +69,9 @@ typedef struct coir_op {
 /* Not done at once: to be submitted, or submitted and to be completed by a poll. */
 #define COIR_OP_PENDING INT64_MIN
 
+/* Completed with this: nothing has been done yet, but now it can be; the waiter attempts it again itself. */
+#define COIR_OP_AGAIN (INT64_MIN + 1)
+
 typedef struct coir_engine {
     const char *name;
 

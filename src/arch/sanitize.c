@@ -4,7 +4,8 @@
  *
  * Each wrapper announces the stack it goes to, calls the assembly, and reports the landing. ThreadSanitizer can't see
  * the store in the assembly that publishes, so it is told of the release beforehand; a fiber stands for a stack, not for
- * a task, so that the number of fibers stays small. The file itself is not instrumented.
+ * a task, so that the number of fibers stays small. The file itself is not instrumented, and its helpers are inlined: clang
+ * reports entries and exits of functions even so, and theirs would be on different fibers.
  */
 #include "arch/switch.h"
 
@@ -30,7 +31,7 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 void __tsan_release(void *address);
 #endif
 
-UNINSTRUMENTED static void leave(void **fake_stack, coir__context *to, _Atomic uint32_t *word)
+UNINSTRUMENTED COIR__INLINE void leave(void **fake_stack, coir__context *to, _Atomic uint32_t *word)
 {
 #if COIR__ASAN
     (void)word;
@@ -42,7 +43,7 @@ UNINSTRUMENTED static void leave(void **fake_stack, coir__context *to, _Atomic u
 #endif
 }
 
-UNINSTRUMENTED static void land(void *fake_stack)
+UNINSTRUMENTED COIR__INLINE void land(void *fake_stack)
 {
 #if COIR__ASAN
     __sanitizer_finish_switch_fiber(fake_stack, NULL, NULL);

@@ -35,11 +35,22 @@ static const char threads_path[] = "/proc/self/task";
 
 /* -- threads ---------------------------------------------------------------------------------- */
 
-/* A look that found foreign threads: how many threads there were, and when. */
+/* A look that found foreign threads: how many threads there were, how many of them workers, and when. */
 static struct {
     nlink_t links;
+    unsigned workers;
     int64_t when;
 } foreign;
+
+static unsigned count_workers(void)
+{
+    unsigned n = 0;
+    for (unsigned i = 1; i < COIR__RUNTIMES_MAX; i++) {
+        const coir__runtime *rt = atomic_load_explicit(&coir__runtimes[i], memory_order_relaxed);
+        n += rt ? rt->worker_count : 0;
+    }
+    return n;
+}
 
 static bool is_worker(const coir__runtime *rt, pid_t tid)
 {
@@ -59,20 +70,48 @@ static bool is_any_worker(pid_t tid)
     return false;
 }
 
+/* The beginning of a file about a thread, as a string. */
+static bool read_about(int threads, const char *tid, const char *file, char *text, size_t size)
+{
+    char path[32];
+    snprintf(path, sizeof path, "%.16s/%s", tid, file);
+    int fd = openat(threads, path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, size - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
 /* Helpers of ours with nothing to do, and what io_uring runs in the process. */
 static bool is_helper(int threads, const char *tid)
 {
     static const char *const names[] = {"coir/dns", "iou-wrk-", "iou-sqp-"};
-    char path[32], name[32];
-    snprintf(path, sizeof path, "%.16s/comm", tid);
-    int fd = openat(threads, path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, name, sizeof name) : -1;
-    if (fd >= 0)
-        close(fd);
+    char name[32];
+    if (!read_about(threads, tid, "comm", name, sizeof name))
+        return false;
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (n >= 8 && memcmp(name, names[i], 8) == 0)
+        if (strncmp(name, names[i], 8) == 0)
             return true;
     return false;
+}
+
+/* ThreadSanitizer's own threads (one, two after a fork) have the program's name, and even SIGSEGV blocked. */
+static bool is_sanitizers(int threads, const char *tid)
+{
+    static const char field[] = "SigBlk:";
+    const unsigned long long all = 0x3ffbfeff; /* but SIGKILL, SIGSTOP, SIGSYS */
+    char status[2048];
+    if (!COIR__TSAN || !read_about(threads, tid, "status", status, sizeof status))
+        return false;
+    const char *mask = strstr(status, field);
+    return mask && (strtoull(mask + sizeof field - 1, NULL, 16) & all) == all;
+}
+
+static bool is_foreign(int threads, const char *tid)
+{
+    return !is_any_worker((pid_t)atoi(tid)) && !is_helper(threads, tid) &&
+           !is_sanitizers(threads, tid);
 }
 
 /* As getdents64(2) has it. */
@@ -91,9 +130,7 @@ static unsigned count_foreign(int threads, const char *batch, long size)
     const struct entry *e;
     for (long at = 0; at < size; at += e->size) {
         e = (const struct entry *)(const void *)(batch + at);
-        if (e->name[0] != '.' && !is_any_worker((pid_t)atoi(e->name)) &&
-            !is_helper(threads, e->name))
-            n++;
+        n += e->name[0] != '.' && is_foreign(threads, e->name);
     }
     return n;
 }
@@ -109,8 +146,7 @@ static bool read_threads_are_ours(void)
     while ((size = syscall(SYS_getdents64, threads, batch, sizeof batch)) > 0)
         others += count_foreign(threads, batch, size);
     close(threads);
-    /* ThreadSanitizer has a thread from the program's first pthread_create() on. */
-    return size == 0 && others <= (COIR__TSAN ? 1 : 0);
+    return size == 0 && others == 0;
 }
 
 /* Whether the process has no threads but the workers and their helpers. */
@@ -120,11 +156,13 @@ static bool threads_are_ours(void)
     if (stat(threads_path, &st) < 0)
         return false;
     int64_t now = coir__time_now();
-    if (st.st_nlink == foreign.links && now - foreign.when < RECOUNT)
+    unsigned workers = count_workers();
+    if (st.st_nlink == foreign.links && workers == foreign.workers && now - foreign.when < RECOUNT)
         return false;
     if (read_threads_are_ours())
         return true;
     foreign.links = st.st_nlink; /* two and the number of threads */
+    foreign.workers = workers;
     foreign.when = now;
     return false;
 }

@@ -69,6 +69,15 @@ static int64_t begin(coir__worker *w, coir__task *self, coir_op *op, void **ret_
     return w->engine->submit(w->loop, op, ret_lock);
 }
 
+/* The descriptor is ready: attempts the operation once more, and submits it where it was before if that is too early. */
+static int64_t again(coir__worker *w, coir__task *self, coir_op *op, void **ret_lock)
+{
+    int64_t n = w->engine->attempt(op->loop, op);
+    if (n == COIR_OP_PENDING)
+        n = coir__is_cancelled(self) ? -ECANCELED : w->engine->submit(op->loop, op, ret_lock);
+    return n == COIR_OP_PENDING ? n : coir__fd_leave(w, op, n);
+}
+
 int coir__io(coir__call *call)
 {
     coir__worker *w = coir__task_only(call->name);
@@ -86,20 +95,25 @@ int coir__io(coir__call *call)
         coir__op_give_back(w, o);
         return result == -ECANCELED ? coir__scope_refuse(w, self) : coir__charge(w, (int)result);
     }
-    coir__io_count(&w->io_started);
-    coir__park_io(w, self, lock, o->op.id);
-    w = coir__worker_or_null();
-    coir__io_count(&w->io_ended);
-    result = o->op.result;
+    do {
+        coir__io_count(&w->io_started);
+        coir__park_io(w, self, lock, o->op.id);
+        w = coir__worker_or_null();
+        coir__io_count(&w->io_ended);
+        result = o->op.result;
+        if (result == COIR_OP_AGAIN)
+            result = again(w, self, &o->op, &lock);
+    } while (result == COIR_OP_PENDING);
     coir__op_give_back(w, o);
-    return coir__charge(w, (int)result);
+    return result == -ECANCELED ? coir__scope_refuse(w, self) : coir__charge(w, (int)result);
 }
 
 void coir_op_complete(coir_op *op, int64_t result)
 {
     coir__worker *w = coir__worker_or_null();
     coir__op *o = (coir__op *)(void *)op;
-    result = coir__fd_leave(w, op, result);
+    if (result != COIR_OP_AGAIN)
+        result = coir__fd_leave(w, op, result);
     if (o->watch) {
         coir__watch_end(w, o, result);
         return;

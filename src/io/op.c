@@ -30,6 +30,9 @@ typedef struct ops {
     void *caches_raw; /* what was allocated for them */
 } ops;
 
+#define MARK ((uint64_t)1 << 63) /* in every generation, so that no address is an id */
+#define NEXT ((uint64_t)1 << 32)
+
 static uint64_t generation_of(uint64_t word)
 {
     return word & ~(uint64_t)UINT32_MAX;
@@ -92,6 +95,7 @@ static coir__op *fresh_locked(ops *s)
     }
     coir__op *o = &chunk[offset];
     o->op.id = ++s->used; /* index + 1; the generation comes when it is taken */
+    atomic_store_explicit(&o->word, MARK, memory_order_relaxed);
     return o;
 }
 
@@ -185,7 +189,7 @@ static COIR__COLD void put_elsewhere(coir__op *o)
 /* Into the worker's list, for the next generation. */
 static void put(coir__worker *w, coir__op *o, uint64_t generation)
 {
-    atomic_store_explicit(&o->word, generation + ((uint64_t)1 << 32), memory_order_relaxed);
+    atomic_store_explicit(&o->word, (generation + NEXT) | MARK, memory_order_relaxed);
     if (coir__unlikely(w->runtime != o->worker->runtime)) {
         put_elsewhere(o);
         return;
@@ -276,8 +280,7 @@ int coir__op_fd(coir__runtime *rt, uint64_t id)
     coir__op *o = coir__op_record(rt, id);
     if (!o)
         return -1;
-    int fd = __atomic_load_n(&o->op.fd, __ATOMIC_RELAXED);
-    atomic_thread_fence(memory_order_acquire);
+    int fd = __atomic_load_n(&o->op.fd, __ATOMIC_ACQUIRE); /* before the word */
     uint64_t word = atomic_load_explicit(&o->word, memory_order_relaxed);
     return generation_of(word) == generation_of(id) && (word & COIR__OP_LIVE) ? fd : -1;
 }

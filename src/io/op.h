@@ -22,6 +22,8 @@
  *   LIVE -> free, next generation    given back
  *   LIVE|POSTED -> LIVE|POSTED|LEFT  given back while it is on the list: whoever takes it off finishes that
  *
+ * An id has its top bit set, so that no address is taken for one.
+ *
  * O1  Who has an old id finds another generation, and does nothing.
  * O2  An operation ends by its own completion only, at most once. Its task, or its watch, runs on from there.
  * O3  The slot's list has it from before the attempt until its end; coir_close() waits for that.

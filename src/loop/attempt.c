@@ -68,32 +68,33 @@ static bool may_call_plainly(const coir_op *op, bool alone)
 
 /* -- files that are no sockets -------------------------------------------------------------------- */
 
-static int64_t do_readv(const coir_op *op, int flags)
+/* `flags` of preadv2(2); 0: a plain read, for sandboxes that know no other. */
+static int64_t do_read(const coir_op *op, int flags)
 {
     struct iovec v = {op->buf, op->len};
     ssize_t n;
     do
-        n = preadv2(op->fd, &v, 1, -1, flags);
+        n = flags ? preadv2(op->fd, &v, 1, -1, flags) : read(op->fd, op->buf, op->len);
     while (interrupted(n));
     return outcome(n);
 }
 
-static int64_t do_writev(const coir_op *op, size_t len, int flags)
+static int64_t do_write(const coir_op *op, size_t len, int flags)
 {
     struct iovec v = {op->buf, len};
     ssize_t n;
     do
-        n = pwritev2(op->fd, &v, 1, -1, flags);
+        n = flags ? pwritev2(op->fd, &v, 1, -1, flags) : write(op->fd, op->buf, len);
     while (interrupted(n));
     return outcome(n);
 }
 
 static int64_t read_other(const coir_op *op, bool alone)
 {
-    int64_t n = do_readv(op, RWF_NOWAIT);
+    int64_t n = do_read(op, RWF_NOWAIT);
     if (n != -EOPNOTSUPP)
         return n;
-    return may_call_plainly(op, alone) ? do_readv(op, 0) : -EAGAIN;
+    return may_call_plainly(op, alone) ? do_read(op, 0) : -EAGAIN;
 }
 
 /* 1: the kernel knows RWF_NOSIGNAL; 0: it does not; -1: can't tell now. Asked of a pipe without a reader; a kernel
@@ -111,13 +112,14 @@ static int nosignal_probe(void)
     return known;
 }
 
+_Atomic int coir__attempt_nosignal = -1;
+
 static bool has_nosignal(void)
 {
-    static _Atomic int known = -1;
-    int k = atomic_load_explicit(&known, memory_order_relaxed);
+    int k = atomic_load_explicit(&coir__attempt_nosignal, memory_order_relaxed);
     if (coir__unlikely(k < 0)) {
         k = nosignal_probe();
-        atomic_store_explicit(&known, k, memory_order_relaxed);
+        atomic_store_explicit(&coir__attempt_nosignal, k, memory_order_relaxed);
     }
     return k == 1;
 }
@@ -125,13 +127,13 @@ static bool has_nosignal(void)
 static int64_t write_quietly(const coir_op *op, int quiet, bool alone)
 {
     size_t safe = op->len < SAFE_WRITE ? op->len : SAFE_WRITE;
-    int64_t n = do_writev(op, op->len, RWF_NOWAIT | quiet);
+    int64_t n = do_write(op, op->len, RWF_NOWAIT | quiet);
     if (n != -EOPNOTSUPP)
         return n;
     if (!may_call_plainly(op, alone))
         return -EAGAIN;
-    n = do_writev(op, safe, quiet);
-    return n == -EOPNOTSUPP ? do_writev(op, safe, 0) : n; /* old devices know no flags, and raise no SIGPIPE */
+    n = do_write(op, safe, quiet);
+    return n == -EOPNOTSUPP ? do_write(op, safe, 0) : n; /* old devices know no flags, and raise no SIGPIPE */
 }
 
 /* For kernels without RWF_NOSIGNAL: SIGPIPE goes to the thread that writes, so this thread's mask holds it back. */
@@ -191,11 +193,22 @@ static int64_t do_accept(const coir_op *op)
     return outcome(fd);
 }
 
+/* What accept(2) would say of a descriptor at once, even if nobody has connected: 0 or an error. */
+static int check_listens(int fd)
+{
+    int listens = 0;
+    socklen_t len = sizeof listens;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0)
+        return -errno;
+    return listens ? 0 : -EINVAL;
+}
+
 static int64_t try_accept(const coir_op *op, int kind, bool alone)
 {
-    if (!(kind & COIR__FD_OWN) && !may_call_plainly(op, alone))
-        return -EAGAIN;
-    return do_accept(op);
+    if ((kind & COIR__FD_OWN) || may_call_plainly(op, alone))
+        return do_accept(op);
+    int rc = check_listens(op->fd);
+    return rc < 0 ? rc : -EAGAIN;
 }
 
 static int connect_errno(int fd, const struct coir_addr *a)
@@ -253,9 +266,9 @@ static int64_t attempt_as(coir_op *op, int kind, bool alone)
     bool socket = is == COIR__FD_SOCKET || is == COIR__FD_TCP, file = is == COIR__FD_FILE;
     switch (op->kind) {
     case COIR_OP_READ:
-        return socket ? do_recv(op) : file ? do_readv(op, 0) : read_other(op, alone);
+        return socket ? do_recv(op) : file ? do_read(op, 0) : read_other(op, alone);
     case COIR_OP_WRITE:
-        return socket ? do_send(op) : file ? do_writev(op, op->len, 0) : write_other(op, alone);
+        return socket ? do_send(op) : file ? do_write(op, op->len, 0) : write_other(op, alone);
     case COIR_OP_ACCEPT:
         return try_accept(op, kind, alone);
     case COIR_OP_CONNECT:

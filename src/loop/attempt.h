@@ -25,6 +25,9 @@ int64_t coir__attempt(coir_op *op, bool alone);
 /* poll(2) without waiting: the events that are ready, 0, or an error. */
 int coir__attempt_poll(int fd, short events);
 
+/* Whether the kernel knows RWF_NOSIGNAL: 1, 0, or -1: not asked yet. Here for tests, which say that it does not. */
+extern _Atomic int coir__attempt_nosignal;
+
 /* The events of poll(2) that let this operation go on. */
 short coir__attempt_events(const coir_op *op);
 

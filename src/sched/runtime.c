@@ -165,6 +165,12 @@ static int refuse_option(const char *what, const char *why)
     return -EINVAL;
 }
 
+static bool engine_is_complete(const coir_engine *e)
+{
+    return e->name && e->init && e->destroy && e->attempt && e->submit && e->cancel && e->poll && e->has_events &&
+           e->wake;
+}
+
 static int check_options(const coir_options *o)
 {
     if (o->workers > COIR__WORKERS_MAX)
@@ -181,6 +187,8 @@ static int check_options(const coir_options *o)
         return refuse_option("allocator", "incomplete");
     if (o->clock && !o->clock->now)
         return refuse_option("clock", "no function");
+    if (o->engine_ops && !engine_is_complete(o->engine_ops))
+        return refuse_option("engine_ops", "incomplete");
     return 0;
 }
 
@@ -308,7 +316,7 @@ static void *worker_thread(void *arg)
     struct start *s = arg;
     coir__worker *w = s->w;
     char name[16];
-    snprintf(name, sizeof name, "coir/%d", s->index);
+    snprintf(name, sizeof name, "%.8s/%d", s->rt->name, s->index);
     pthread_setname_np(pthread_self(), name);
     coir__worker_set(w);
     s->rc = coir__worker_init(w, s->rt, s->index);
@@ -386,6 +394,8 @@ static int runtime_new(coir__runtime **ret, const coir_options *given)
     if (!rt)
         return -ENOMEM;
     int rc = options_apply(rt, given, &keys);
+    if (rc == 0)
+        rc = coir__alloc_init(rt->options.allocator);
     if (rc < 0)
         goto fail;
     rt->dump_on_abort = keys.dump != 0;
@@ -490,10 +500,7 @@ int coir_run(const coir_options *opt, coir_fn *fn, void *arg)
     if (outer && outer->rt)
         return -EDEADLK;
     coir__fence_init();
-    int rc = coir__alloc_init(opt ? opt->allocator : NULL);
-    if (rc < 0)
-        return rc;
-    rc = runtime_new(&rt, opt);
+    int rc = runtime_new(&rt, opt);
     if (rc < 0)
         return rc;
     rc = run_with(rt, fn, arg);

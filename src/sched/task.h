@@ -75,6 +75,7 @@ enum coir__task_flags {
     COIR__TASK_JOINING = 64,   /* done, and somebody is taking it out of its group */
     COIR__TASK_FIRST = 128,    /* the first task of coir_run */
     COIR__TASK_ENDING = 256,   /* has returned; not yet DONE or gone: whoever wants it waits a moment */
+    COIR__TASK_DETACHED = 512, /* given up: can't be joined any more */
     COIR__TASK_PIN_AT_START = 1024, /* the runtime is pinned: binds to the worker that runs it first */
     COIR__TASK_BOUND = 2048,        /* PINNED for life */
 };
@@ -162,7 +163,8 @@ struct coir__task {
     } wait;
     /* What a spawn writes. */
     _Atomic uint64_t id;     /* 0: the slot is free */
-    coir__lock *_Atomic wait_lock; /* of the object waited for, while WAITING. Its address names the object in dumps */
+    coir__lock *_Atomic wait_lock; /* of the object waited for, while WAITING; its address names the object in dumps. While
+                                    * IO: the id of the operation, which is no address */
     coir__stack *stack;      /* NULL before the first run and after the end */
     coir_fn *fn;
     void *arg;

@@ -48,8 +48,10 @@ int coir__leave_publish(coir__worker *w, coir__task *self, _Atomic uint32_t *wor
     bool keeps_fp = (atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0;
     coir__fpenv fp = coir__fpenv_save();
     coir__eh eh = *w->eh;
+    bool keeps_eh = eh.caught || eh.uncaught; /* else not written: without C++ all workers share the zeros */
     coir__task *next = coir__pick(w);
-    *w->eh = (coir__eh){0};
+    if (keeps_eh)
+        *w->eh = (coir__eh){0};
     if (keeps_fp)
         coir__fpenv_reset();
     w->current = next;
@@ -58,7 +60,8 @@ int coir__leave_publish(coir__worker *w, coir__task *self, _Atomic uint32_t *wor
         w->current = self;
         unpick(w, next);
     }
-    *coir__worker_or_null()->eh = eh;
+    if (keeps_eh)
+        *coir__worker_or_null()->eh = eh;
     if (keeps_fp)
         coir__fpenv_load(fp);
     return result;
@@ -461,24 +464,19 @@ static bool others_awake(coir__runtime *rt)
     return atomic_load_explicit(&rt->sleepers, memory_order_relaxed) + 1 < rt->worker_count;
 }
 
-/* One sleep of the worker that keeps the patrol. */
-static coir__task *sleep_on_patrol(coir__worker *w, int64_t timeout)
+/* Sleeps, at most until the next look if this worker keeps the patrol. Returns the state it was woken in. */
+static uint32_t sleep_watching(coir__worker *w, int64_t timeout)
 {
     coir__runtime *rt = w->runtime;
+    if (w->on_patrol && !others_awake(rt) && w->patrol_interval >= PATROL_LAST) {
+        w->on_patrol = false; /* nobody to watch; whoever fills a slot from now on will start it again */
+        patrol_end(rt);
+    }
+    if (!w->on_patrol)
+        return worker_sleep(w, timeout);
     int64_t interval = w->patrol_interval;
-    bool last = !others_awake(rt) && interval >= PATROL_LAST;
-    if (last)
-        patrol_end(rt); /* whoever fills a slot from now on will start it again */
-    uint32_t state = worker_sleep(w, last || timeout < interval ? timeout : interval);
     w->patrol_interval = interval * 2 < PATROL_LAST ? interval * 2 : PATROL_LAST;
-    if (state == COIR__ROUSED_TO_SEARCH)
-        return search(w);
-    if (last)
-        return NULL;
-    coir__task *t = patrol_look(w);
-    if (t)
-        w->patrol_interval = PATROL_FIRST;
-    return t;
+    return worker_sleep(w, timeout < interval ? timeout : interval);
 }
 
 /* Nothing to run here. Returns a task found elsewhere, or NULL after a sleep. */
@@ -493,19 +491,15 @@ static coir__task *worker_idle(coir__worker *w)
         w->last_trim = now;
         coir__stack_pool_trim(rt->stacks);
     }
-    int64_t timeout = time_to_timer(w);
-    if (w->on_patrol)
-        t = sleep_on_patrol(w, timeout);
-    else {
-        uint32_t state = worker_sleep(w, timeout);
-        if (state == COIR__ROUSED_TO_SEARCH)
-            t = search(w);
-        else if (state == COIR__ROUSED_TO_PATROL) {
-            w->on_patrol = true;
-            w->patrol_interval = PATROL_FIRST;
-        }
+    uint32_t state = sleep_watching(w, time_to_timer(w));
+    if (state == COIR__ROUSED_TO_PATROL) {
+        w->on_patrol = true;
+        w->patrol_interval = PATROL_FIRST;
     }
-    w->on_patrol = w->on_patrol && atomic_load_explicit(&rt->patrol, memory_order_relaxed) != 0;
+    if (state == COIR__ROUSED_TO_SEARCH)
+        t = search(w);
+    else if (w->on_patrol && state != COIR__ROUSED_TO_PATROL && (t = patrol_look(w)) != NULL)
+        w->patrol_interval = PATROL_FIRST;
     if (t && w->on_patrol) { /* back to work: somebody else */
         w->on_patrol = false;
         patrol_end(rt);

@@ -45,7 +45,7 @@ static coir__task *chain_pop(coir__task **chain)
 /* A canceller's claim: HELD is not for it. Returns the state before, ACTIVE if there was nothing to claim. */
 static uint32_t claim_cancellable(coir__task *t)
 {
-    uint32_t state = atomic_load_explicit(&t->park, memory_order_relaxed);
+    uint32_t state = atomic_load_explicit(&t->park, memory_order_acquire); /* of IO: its wait_lock is to be seen */
     for (;;) {
         uint32_t to = state == COIR__PARK_SELECTING ? COIR__PARK_CLAIMED : COIR__PARK_ACTIVE;
         if (state != COIR__PARK_WAITING && state != COIR__PARK_SELECTED && state != COIR__PARK_SELECTING)
@@ -70,7 +70,8 @@ static void sweep_claim(struct sweep *sw, coir__task *t)
         atomic_store_explicit(&t->park, COIR__PARK_ACTIVE, memory_order_release);
         break;
     case COIR__PARK_IO:
-        coir__op_cancel_post(coir__runtime_of(t), (uint64_t)(uintptr_t)t->wait.node.data);
+        /* If it is in another wait by now, this is no operation's id, or that of one inside the scope too. */
+        coir__op_cancel_post(coir__runtime_of(t), (uintptr_t)atomic_load_explicit(&t->wait_lock, memory_order_relaxed));
         break;
     default: /* it runs, and will see the mark */
         break;

@@ -36,7 +36,7 @@ static int take_locked(coir__worker *w, coir__task *t, uint64_t id, int *ret_res
 {
     int rc = -EAGAIN;
     unsigned flags = task_flags(t);
-    if (!is_handle_of(t, id))
+    if (!is_handle_of(t, id) || flags & COIR__TASK_DETACHED)
         rc = -ESRCH;
     else if (flags & COIR__TASK_JOINING || t->joiner)
         rc = -EBUSY;
@@ -64,6 +64,12 @@ int coir__join_try(coir__worker *w, coir_task handle, int *ret_result)
     return take_locked(w, t, handle.id, ret_result);
 }
 
+/* Still running, and nobody has joined it. The scope lock is held. */
+static bool is_joinable(const coir__task *t, uint64_t id)
+{
+    return is_handle_of(t, id) && !(task_flags(t) & (COIR__TASK_ENDING | COIR__TASK_DETACHED)) && !t->joiner;
+}
+
 /* Whether `t` waits, directly or through others, for `self`. Selects break the line: they have another way out. */
 static bool waits_for(const coir__task *t, const coir__task *self)
 {
@@ -79,13 +85,17 @@ static bool waits_for(const coir__task *t, const coir__task *self)
 int coir__join_queue(coir__worker *w, coir_task handle, coir__node *n, int *ret_result)
 {
     coir__task *t = handle.opaque;
-    coir__lock_take(&coir__join_lock);
-    coir__lock_take(&t->scope_lock);
-    if (!is_handle_of(t, handle.id) || task_flags(t) & COIR__TASK_ENDING || t->joiner) {
+    for (;;) {
+        coir__lock_take(&coir__join_lock);
+        coir__lock_take(&t->scope_lock);
+        if (is_joinable(t, handle.id))
+            break;
         coir__lock_drop(&t->scope_lock);
         coir__lock_drop(&coir__join_lock);
         lock_settled(t);
-        return take_locked(w, t, handle.id, ret_result);
+        int rc = take_locked(w, t, handle.id, ret_result);
+        if (rc != -EAGAIN)
+            return rc; /* else the joiner that was in the way has just given up */
     }
     if (waits_for(t, n->task)) {
         coir__lock_drop(&t->scope_lock);
@@ -102,7 +112,7 @@ bool coir__join_show(coir_task handle, coir__node *n)
     coir__task *t = handle.opaque;
     coir__lock_take(&coir__join_lock);
     coir__lock_take(&t->scope_lock);
-    if (is_handle_of(t, handle.id) && !(task_flags(t) & COIR__TASK_ENDING) && !t->joiner)
+    if (is_joinable(t, handle.id))
         t->joiner = n;
     bool shown = t->joiner == n;
     coir__lock_drop(&t->scope_lock);
@@ -163,10 +173,8 @@ void coir_detach(coir_task handle)
     bool bury = false;
     if (is_handle_of(t, handle.id) && !(flags & COIR__TASK_JOINING)) {
         bury = (flags & COIR__TASK_DONE) != 0;
-        if (bury)
-            atomic_fetch_or_explicit(&t->flags, COIR__TASK_JOINING, memory_order_relaxed);
-        else
-            atomic_fetch_and_explicit(&t->flags, (uint16_t)~COIR__TASK_HANDLE, memory_order_relaxed);
+        atomic_fetch_and_explicit(&t->flags, (uint16_t)~COIR__TASK_HANDLE, memory_order_relaxed);
+        atomic_fetch_or_explicit(&t->flags, bury ? COIR__TASK_JOINING : COIR__TASK_DETACHED, memory_order_relaxed);
     }
     coir__lock_drop(&t->scope_lock);
     if (bury)

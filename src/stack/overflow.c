@@ -26,7 +26,7 @@
 
 #define HANDLER_STACK ((size_t)64 << 10) /* beyond what the kernel needs for the registers */
 #define FRAME_MAX ((uintptr_t)1 << 20)   /* how far below its slot a stack pointer may have got */
-#define FRAMES 48
+#define FRAMES 32
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51 /* Linux 5.14 on x86 */

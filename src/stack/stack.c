@@ -29,7 +29,7 @@
 #define CREDIT_BATCH_MAX 64u
 #define CREDIT_MAX 128u  /* in stock beyond the idle stacks */
 #define LARGE_CLASS 20u  /* from 1 MiB on nothing is kept in stock */
-#define TRIM_CHUNK 1024u /* stacks released between two looks at the lock */
+#define TRIM_CHUNK 256u  /* stacks released between two looks at the lock */
 #define TRIM_EVERY 1024u /* puts, in a pool without caches */
 
 /* All under the pool's lock. */
@@ -344,10 +344,10 @@ void coir__stack_unreserve(coir__stack_pool *p, coir__stack_cache *cache, unsign
         give_back(p, class_, 1);
         return;
     }
-    uint32_t most = keeps_stock(p, class_) ? CREDIT_MAX : 0;
+    uint32_t most = keeps_stock(p, class_) ? CREDIT_MAX : 1; /* 1: the stack may be put later */
     cache->credit++;
     if (coir__unlikely(cache->credit > cache->count + most)) {
-        uint32_t n = cache->credit - cache->count - most / 2;
+        uint32_t n = cache->credit - cache->count - (most + 1) / 2;
         cache->credit -= n;
         give_back(p, class_, n);
     }

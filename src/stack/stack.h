@@ -19,8 +19,8 @@
  *
  * I1  mapped slots >= reservations of tasks + credits of caches. A credit is a reservation that a worker has in stock.
  * I2  of every cache: idle stacks <= credits. So stacks in tasks and in caches together never exceed the reservations.
- *     A task that ends puts its stack and unreserves *into the same cache*, in either order, before that cache is used
- *     for anything else; then both counts grow by one.
+ *     A task that ends puts its stack and unreserves *into the same cache*, in either order, with no reservation from it
+ *     in between; then both counts grow by one.
  *
  * Threads: a cache belongs to one worker; the pool is shared, under its lock.
  */
@@ -42,19 +42,19 @@
 typedef struct coir__stack {
     struct coir__stack *next; /* in a free list */
     void *top;                /* where frames begin: aligned to 16, coloured */
-    void *owner;  /* the task (or coroutine) on it, for the overflow report; NULL when free */
-    void *fiber;  /* ThreadSanitizer's, else NULL */
-    char *bottom; /* lowest usable address */
-    struct coir__slab *slab; /* it belongs to */
-    uint32_t uses;           /* since it got its fiber; ThreadSanitizer builds only */
-    uint8_t class_;          /* log2 of the slot's size */
-    bool untouched;          /* no record was here before: memory is cold */
+    void *owner;              /* the task on it, for the overflow report; else NULL */
+    void *fiber;              /* ThreadSanitizer's, else NULL */
+    char *bottom;             /* lowest usable address */
+    struct coir__slab *slab;  /* it belongs to */
+    uint32_t uses;            /* since it got its fiber; ThreadSanitizer builds only */
+    uint8_t class_;           /* log2 of the slot's size */
+    bool untouched;           /* no record was here before: memory is cold */
 } coir__stack;
 
 typedef struct coir__stack_pool coir__stack_pool;
 
-#define COIR__STACK_HOT_MAX                                                                        \
-    64u /* stacks in one worker's cache of one class, at most; of 1 MiB and more: 1 */
+/* Stacks in one worker's cache of one class, at most; of 1 MiB and more: 1. */
+#define COIR__STACK_HOT_MAX 64u
 
 /* What a worker keeps of one class. Empty: {0}. */
 typedef struct coir__stack_cache {

@@ -372,11 +372,16 @@ int coir__chan_try_locked(coir_chan *c, bool send, void *elem, const coir__task 
     return rc;
 }
 
+/* Whether somebody else waits there who might be claimed, now or after a try of its own (TRYING). A select that has been
+ * claimed elsewhere stays in the list until it runs again; to look for it again and again would keep it from running. */
 static bool waits_another(const coir__link *list, const coir__task *self)
 {
-    for (coir__link *link = coir__list_first(list); link; link = coir__list_next(list, link))
-        if (((coir__node *)(void *)link)->task != self)
+    for (coir__link *link = coir__list_first(list); link; link = coir__list_next(list, link)) {
+        const coir__task *t = ((coir__node *)(void *)link)->task;
+        uint32_t state = atomic_load_explicit(&t->park, memory_order_relaxed);
+        if (t != self && state != COIR__PARK_ACTIVE && state != COIR__PARK_CLAIMED)
             return true;
+    }
     return false;
 }
 

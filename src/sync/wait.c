@@ -84,8 +84,7 @@ COIR__NOINLINE int coir__park_shielded(coir__worker *w, coir__task *self, coir__
 
 COIR__NOINLINE void coir__park_io(coir__worker *w, coir__task *self, coir__lock *lock, uint64_t id)
 {
-    coir__wait_note(w, self, COIR__WAIT_IO, NULL);
-    self->wait.node.data = (void *)(uintptr_t)id;
+    coir__wait_note(w, self, COIR__WAIT_IO, (coir__lock *)(uintptr_t)id);
     atomic_store_explicit(&self->park, COIR__PARK_IO, memory_order_release);
     coir__fence_light(); /* pairs with the canceller's heavy fence */
     if (coir__unlikely(coir__is_cancelled(self)))

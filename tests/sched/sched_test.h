@@ -7,6 +7,7 @@
 #include "support/harness.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,13 @@ UNUSED static pthread_t thread_start(void *(*fn)(void *), void *arg)
 }
 
 UNUSED static void thread_finish(pthread_t thread) { CHECK_EQ(pthread_join(thread, NULL), 0); }
+
+/* Until threads that have been joined have left the kernel's list. */
+UNUSED static void threads_settle(int most)
+{
+    while (harness_count_threads() > most + SCHED_TSAN)
+        sched_yield();
+}
 
 /* -- progress -------------------------------------------------------------------------------------------------
  *

@@ -279,6 +279,7 @@ enum { CHAOS_WORKERS = 4, CHAOS_TASKS = 600 };
 
 typedef struct chaos {
     coir__stack_pool *pool;
+    unsigned class_;
     pthread_mutex_t lock;
     int reserved;                      /* spawned, not started */
     coir__stack *running[CHAOS_TASKS]; /* started */
@@ -294,7 +295,7 @@ static void chaos_spawn(chaos *c, coir__stack_cache *cache)
     pthread_mutex_unlock(&c->lock);
     if (full)
         return;
-    CHECK_EQ(coir__stack_reserve(c->pool, cache, DEFAULT_CLASS), 0);
+    CHECK_EQ(coir__stack_reserve(c->pool, cache, c->class_), 0);
     pthread_mutex_lock(&c->lock);
     c->reserved++;
     pthread_mutex_unlock(&c->lock);
@@ -308,7 +309,7 @@ static void chaos_start(chaos *c, coir__stack_cache *cache)
     pthread_mutex_unlock(&c->lock);
     if (!any)
         return;
-    coir__stack *s = coir__stack_take(c->pool, cache, DEFAULT_CLASS);
+    coir__stack *s = coir__stack_take(c->pool, cache, c->class_);
     CHECK_EQ(s->owner, NULL);
     s->owner = c;
     *(char *)s->bottom = 1;
@@ -331,9 +332,9 @@ static void chaos_end(chaos *c, coir__stack_cache *cache, coir__rng *rng)
         return;
     if (coir__rng_next(rng) & 1) {
         coir__stack_put(c->pool, cache, s);
-        coir__stack_unreserve(c->pool, cache, DEFAULT_CLASS);
+        coir__stack_unreserve(c->pool, cache, c->class_);
     } else {
-        coir__stack_unreserve(c->pool, cache, DEFAULT_CLASS);
+        coir__stack_unreserve(c->pool, cache, c->class_);
         coir__stack_put(c->pool, cache, s);
     }
     CHECK_LE(cache->count, cache->credit);
@@ -365,18 +366,34 @@ static void *chaos_worker(void *arg)
     return NULL;
 }
 
-TEST_TIMEOUT(workers_at_random_never_run_out_of_reserved_stacks, 60)
+/* The most slots that may be mapped. */
+static void chaos_run(unsigned class_, coir_stack_strategy strategy, size_t most)
 {
     static chaos c = {.lock = PTHREAD_MUTEX_INITIALIZER};
     pthread_t threads[CHAOS_WORKERS];
-    c.pool = new_pool(CHAOS_WORKERS);
+    c.pool = coir__stack_pool_new(strategy, CHAOS_WORKERS);
+    c.class_ = class_;
     for (int i = 0; i < CHAOS_WORKERS; i++)
         CHECK_EQ(pthread_create(&threads[i], NULL, chaos_worker, &c), 0);
     for (int i = 0; i < CHAOS_WORKERS; i++)
         pthread_join(threads[i], NULL);
-    size_t credits = CHAOS_WORKERS * (64 + 128 + 64), slab_each = CHAOS_WORKERS * 64;
-    CHECK_LE(coir__stack_pool_mapped(c.pool), CHAOS_TASKS + credits + slab_each);
+    CHECK_LE(coir__stack_pool_mapped(c.pool), most);
     coir__stack_pool_free(c.pool);
+}
+
+TEST_TIMEOUT(workers_at_random_never_run_out_of_reserved_stacks, 60)
+{
+    chaos_run(DEFAULT_CLASS, COIR_STACK_LAZY, CHAOS_TASKS + CHAOS_WORKERS * (64 + 128 + 64 + 64));
+}
+
+TEST_TIMEOUT(workers_at_random_never_run_out_of_large_stacks, 60)
+{
+    chaos_run(coir__stack_class(MIB(8)), COIR_STACK_LAZY, CHAOS_TASKS + CHAOS_WORKERS * 4);
+}
+
+TEST_TIMEOUT(workers_at_random_never_run_out_of_fixed_stacks, 60)
+{
+    chaos_run(coir__stack_class(KIB(64)), COIR_STACK_FIXED, CHAOS_TASKS + CHAOS_WORKERS * 128);
 }
 
 /* -- trimming ----------------------------------------------------------------------------------------------- */

@@ -1,0 +1,3 @@
+module coir/bench/peers
+
+go 1.20

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/* test_join.c - waiting for one task; handles. */
+#include "sync/wait_tools.h"
+
+static int return_it(void *arg) { return *(int *)arg; }
+
+static int wait_for(void *arg) { return coir_event_wait(arg); }
+
+typedef struct joining {
+    coir_task target;
+    int rc, result;
+    coir_task task;
+} joining;
+
+static int join_it(void *arg)
+{
+    joining *j = arg;
+    j->result = -1;
+    j->rc = coir_join(j->target, &j->result);
+    return 0;
+}
+
+static void start_joining(joining *j, coir_group *g, coir_task target)
+{
+    *j = (joining){.target = target, .rc = 1};
+    j->task = start_task(g, join_it, j);
+    await_parked(j->task);
+}
+
+/* -- results ------------------------------------------------------------------------------------------------ */
+
+TASK_TEST(join_gives_the_result_whatever_it_is)
+{
+    static int results[] = {0, 1, INT32_MAX, -EIO, -ECANCELED, INT32_MIN};
+    for (int i = 0; i < 6; i++) {
+        coir_group g;
+        coir_group_begin(&g, COIR_GROUP_ISOLATE);
+        CHECK_EQ(join_result(start_task(&g, return_it, &results[i])), results[i]);
+        CHECK_EQ(coir_group_end(&g), results[i] < 0 ? results[i] : 0);
+    }
+}
+
+TASK_TEST(join_waits_for_the_end)
+{
+    coir_group g;
+    coir_event e = COIR_EVENT_INIT;
+    joining j;
+    coir_group_begin(&g, 0);
+    coir_task t = start_task(&g, wait_for, &e);
+    start_joining(&j, &g, t);
+    CHECK_EQ(j.rc, 1);
+    coir_event_set(&e);
+    CHECK_EQ(coir_group_end(&g), 0);
+    CHECK_EQ(j.rc, 0);
+    CHECK_EQ(j.result, 0);
+}
+
+TASK_TEST(a_cancelled_task_joins_as_success_with_what_it_returned)
+{
+    coir_group g;
+    coir_event e = COIR_EVENT_INIT;
+    int result = 0;
+    coir_group_begin(&g, 0);
+    coir_task t = start_task(&g, wait_for, &e);
+    CHECK_EQ(coir_cancel(t, "test"), 0);
+    CHECK_EQ(coir_join(t, &result), 0);
+    CHECK_EQ(result, -ECANCELED);
+    CHECK_EQ(coir_group_end(&g), -ECANCELED);
+}
+
+TASK_TEST(nobody_need_take_the_result)
+{
+    coir_group g;
+    int five = 5;
+    coir_group_begin(&g, 0);
+    CHECK_EQ(coir_join(start_task(&g, return_it, &five), NULL), 0);
+    start_task(&g, return_it, &five);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
+/* -- handles that lead nowhere ------------------------------------------------------------------------------ */
+
+TASK_TEST(a_second_join_finds_nothing)
+{
+    coir_group g;
+    int five = 5, result = 77;
+    coir_group_begin(&g, 0);
+    coir_task t = start_task(&g, return_it, &five);
+    CHECK_EQ(coir_join(t, NULL), 0);
+    CHECK_EQ(coir_join(t, &result), -ESRCH);
+    CHECK_EQ(result, 77);
+    CHECK_EQ(coir_cancel(t, "test"), -ESRCH);
+    coir_detach(t);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
+TASK_TEST(the_end_of_the_group_drops_results)
+{
+    coir_group g;
+    int five = 5;
+    coir_group_begin(&g, 0);
+    coir_task t = start_task(&g, return_it, &five);
+    CHECK_EQ(coir_group_end(&g), 0);
+    CHECK_EQ(coir_join(t, NULL), -ESRCH);
+    CHECK_EQ(coir_cancel(t, "test"), -ESRCH);
+}
+
+TASK_TEST(results_outlive_a_wait_for_the_group)
+{
+    coir_group g;
+    int n[20];
+    coir_task t[20];
+    coir_group_begin(&g, 0);
+    for (int i = 0; i < 20; i++) {
+        n[i] = i;
+        t[i] = start_task(&g, return_it, &n[i]);
+    }
+    CHECK_EQ(coir_group_wait(&g), 0);
+    for (int i = 19; i >= 0; i -= 2)
+        CHECK_EQ(join_result(t[i]), i);
+    CHECK_EQ(coir_group_end(&g), 0);
+    for (int i = 0; i < 20; i++)
+        CHECK_EQ(coir_join(t[i], NULL), -ESRCH);
+}
+
+TASK_TEST(no_task_can_not_be_joined)
+{
+    coir_task none = {0}, odd = {NULL, 5};
+    CHECK_EQ(coir_join(none, NULL), -ESRCH);
+    CHECK_EQ(coir_join(odd, NULL), -ESRCH);
+    CHECK_EQ(coir_cancel(none, "test"), -ESRCH);
+    coir_detach(none);
+    CHECK_EQ(coir_task_id(none), 0);
+}
+
+TASK_TEST(an_ended_task_can_not_be_cancelled)
+{
+    coir_group g;
+    int five = 5;
+    coir_group_begin(&g, 0);
+    coir_task t = start_task(&g, return_it, &five);
+    CHECK_EQ(coir_group_wait(&g), 0);
+    CHECK_EQ(coir_cancel(t, "test"), -ESRCH);
+    CHECK_EQ(join_result(t), 5);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
+TASK_TEST(a_detached_task_can_not_be_joined)
+{
+    coir_group g;
+    coir_event e = COIR_EVENT_INIT;
+    int five = 5;
+    coir_group_begin(&g, 0);
+    coir_task ended = start_task(&g, return_it, &five);
+    CHECK_EQ(coir_group_wait(&g), 0);
+    coir_detach(ended);
+    CHECK_EQ(coir_join(ended, NULL), -ESRCH);
+    coir_task running = start_task(&g, wait_for, &e);
+    coir_detach(running);
+    coir_event_set(&e);
+    CHECK_EQ(coir_group_wait(&g), 0);
+    CHECK_EQ(coir_join(running, NULL), -ESRCH);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
+/* A detached task goes on; its handle is as good as none at once. */
+TASK_TEST(a_running_task_that_was_detached_is_not_found_by_join)
+{
+    coir_group g;
+    coir_event e = COIR_EVENT_INIT;
+    coir_group_begin(&g, 0);
+    coir_task t = start_task(&g, wait_for, &e);
+    await_parked(t);
+    coir_detach(t);
+    CHECK_EQ(coir_join(t, NULL), -ESRCH);
+    CHECK(is_parked(t));
+    coir_event_set(&e);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
+TASK_TEST(a_stale_handle_never_means_another_task)
+{
+    enum { N = 200 };
+    coir_task old[N], fresh;
+    int five = 5;
+    coir_event e = COIR_EVENT_INIT;
+    for (int i = 0; i < N; i++) {
+        coir_group g;
+        coir_group_begin(&g, 0);
+        old[i] = start_task(&g, return_it, &five);
+        CHECK_EQ(coir_group_end(&g), 0);
+    }
+    coir_group g;
+    int reused = 0;
+    coir_group_begin(&g, 0);
+    for (int i = 0; i < N; i++) {
+        fresh = start_task(&g, wait_for, &e);
+        for (int j = 0; j < N; j++) {
+            reused += fresh.opaque == old[j].opaque;
+            CHECK_NE(fresh.id, old[j].id);
+            CHECK_EQ(coir_cancel(old[j], "test"), -ESRCH);
+            CHECK_EQ(coir_join(old[j], NULL), -ESRCH);
+            coir_detach(old[j]);
+        }
+    }
+    CHECK_GT(reused, 0);
+    coir_event_set(&e);
+    CHECK_EQ(join_result(fresh), 0);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
+/* -- deadlock and company ----------------------------------------------------------------------------------- */
+
+TASK_TEST(joining_oneself_is_a_deadlock) { CHECK_EQ(coir_join(coir_self(), NULL), -EDEADLK); }
+
+/* Tasks in a ring, each joins the next; the last one closes it. */
+typedef struct ring_member {
+    coir_task next;
+    coir_event go;
+    int rc;
+} ring_member;
+
+static int join_next(void *arg)
+{
+    ring_member *m = arg;
+    CHECK_EQ(coir_event_wait(&m->go), 0);
+    m->rc = coir_join(m->next, NULL);
+    return 0;
+}
+
+static void check_ring(int n)
+{
+    coir_group g;
+    ring_member m[8] = {0};
+    coir_task t[8];
+    coir_group_begin(&g, 0);
+    for (int i = 0; i < n; i++)
+        await_parked(t[i] = start_task(&g, join_next, &m[i]));
+    for (int i = 0; i < n; i++)
+        m[i].next = t[(i + 1) % n];
+    for (int i = 0; i + 1 < n; i++) {
+        coir__task *member = t[i].opaque;
+        coir_event_set(&m[i].go);
+        while (!atomic_load((coir__node * _Atomic *)&((coir__task *)m[i].next.opaque)->joiner) ||
+               !descriptor_is_parked(member))
+            coir_yield();
+    }
+    coir_event_set(&m[n - 1].go);
+    CHECK_EQ(coir_group_end(&g), 0);
+    for (int i = 0; i < n; i++)
+        CHECK_EQ(m[i].rc, i == n - 1 ? -EDEADLK : 0);
+}
+
+TASK_TEST(a_ring_of_two_joins_is_a_deadlock) { check_ring(2); }
+
+TASK_TEST(a_ring_of_three_joins_is_a_deadlock) { check_ring(3); }
+
+TASK_TEST(a_ring_of_eight_joins_is_a_deadlock) { check_ring(8); }
+
+TASK_TEST(only_one_may_join_at_a_time)
+{
+    coir_group g;
+    coir_event e = COIR_EVENT_INIT;
+    joining j;
+    coir_group_begin(&g, 0);
+    coir_task t = start_task(&g, wait_for, &e);
+    start_joining(&j, &g, t);
+    CHECK_EQ(coir_join(t, NULL), -EBUSY);
+    coir_event_set(&e);
+    CHECK_EQ(coir_group_end(&g), 0);
+    CHECK_EQ(j.rc, 0);
+}
+
+TASK_TEST(a_cancelled_joiner_leaves_the_task_running_and_joinable)
+{
+    coir_group g;
+    coir_event e = COIR_EVENT_INIT;
+    joining j;
+    coir_group_begin(&g, 0);
+    coir_task t = start_task(&g, wait_for, &e);
+    await_parked(t);
+    for (int round = 0; round < 3; round++) {
+        start_joining(&j, &g, t);
+        CHECK_EQ(coir_cancel(j.task, "test"), 0);
+        CHECK_EQ(join_result(j.task), 0);
+        CHECK_EQ(j.rc, -ECANCELED);
+        CHECK_EQ(j.result, -1);
+        CHECK(is_parked(t));
+    }
+    coir_event_set(&e);
+    CHECK_EQ(join_result(t), 0);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
+static int join_in_time(void *arg)
+{
+    coir_scope s;
+    joining *j = arg;
+    coir_scope_begin(&s, TEST_TICK);
+    j->rc = coir_join(j->target, NULL);
+    return coir_scope_end(&s, j->rc);
+}
+
+static int join_times_out(void *arg)
+{
+    coir_group g;
+    coir_event e = COIR_EVENT_INIT;
+    (void)arg;
+    coir_group_begin(&g, COIR_GROUP_ISOLATE);
+    joining j = {.target = start_task(&g, wait_for, &e)};
+    coir_task t = start_task(&g, join_in_time, &j);
+    await_parked(t);
+    time_pass(2 * TEST_TICK);
+    CHECK_EQ(join_result(t), -ETIMEDOUT);
+    coir_event_set(&e);
+    CHECK_EQ(join_result(j.target), 0);
+    CHECK_EQ(coir_group_end(&g), -ETIMEDOUT);
+    return 0;
+}
+
+TEST(a_join_obeys_deadlines) { CHECK_EQ(run_on_test_clock(join_times_out, NULL), 0); }
+
+/* -- threads ------------------------------------------------------------------------------------------------ */
+
+TASK_TEST(a_thread_joins_a_task)
+{
+    coir_group g;
+    coir_event e = COIR_EVENT_INIT;
+    coir_group_begin(&g, 0);
+    joining j = {.target = start_task(&g, wait_for, &e)};
+    test_thread t;
+    thread_start(&t, join_it, &j);
+    thread_await_parked(&t);
+    CHECK_EQ(coir_join(j.target, NULL), -EBUSY);
+    coir_event_set(&e);
+    CHECK_EQ(thread_finish(&t), 0);
+    CHECK_EQ(j.rc, 0);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
+TASK_TEST(joins_race_with_ends_and_each_result_is_taken_once)
+{
+    for (int round = rounds_of(2000); round > 0; round--) {
+        coir_group g;
+        int result = round;
+        joining j[2];
+        coir_group_begin(&g, 0);
+        coir_task t = start_task(&g, return_it, &result);
+        for (int i = 0; i < 2; i++) {
+            j[i] = (joining){.target = t};
+            CHECK_EQ(coir_spawn(&g, join_it, &j[i]), 0);
+        }
+        CHECK_EQ(coir_group_end(&g), 0);
+        CHECK_EQ((j[0].rc == 0) + (j[1].rc == 0), 1);
+        for (int i = 0; i < 2; i++) {
+            CHECK(j[i].rc == 0 || j[i].rc == -EBUSY || j[i].rc == -ESRCH);
+            CHECK_EQ(j[i].result, j[i].rc == 0 ? round : -1);
+        }
+    }
+}
+
+typedef struct succession {
+    coir_event e;
+    coir_task target, first;
+    joining second;
+    uint32_t spins;
+} succession;
+
+static int cancel_first(void *arg)
+{
+    succession *s = arg;
+    dice d = {s->spins};
+    dice_spin(&d, 4);
+    coir_cancel(s->first, "test");
+    dice_spin(&d, 4);
+    coir_event_set(&s->e);
+    return 0;
+}
+
+static int join_when_free(void *arg)
+{
+    joining *j = arg;
+    while ((j->rc = coir_join(j->target, &j->result)) == -EBUSY)
+        if (coir_task_id(j->target) % 2)
+            coir_yield();
+    return 0;
+}
+
+TASK_TEST(a_joiner_that_gives_up_makes_room_for_the_next)
+{
+    for (int round = rounds_of(2000); round > 0; round--) {
+        coir_group g;
+        succession s = {.e = COIR_EVENT_INIT, .spins = (uint32_t)round};
+        joining first;
+        coir_group_begin(&g, 0);
+        s.target = start_task(&g, wait_for, &s.e);
+        first = (joining){.target = s.target};
+        s.first = start_task(&g, join_it, &first);
+        s.second = (joining){.target = s.target};
+        if (round % 4)
+            await_parked(s.first);
+        CHECK_EQ(coir_spawn(&g, cancel_first, &s), 0);
+        CHECK_EQ(coir_spawn(&g, join_when_free, &s.second), 0);
+        CHECK_EQ(coir_group_end(&g), 0);
+        CHECK_EQ((first.rc == 0) + (s.second.rc == 0), 1);
+        CHECK(first.rc == 0 || first.rc == -ECANCELED || first.rc == -EBUSY);
+        CHECK(s.second.rc == 0 || s.second.rc == -ESRCH);
+    }
+}
+
+TEST_MAIN("join")
