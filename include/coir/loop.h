@@ -114,6 +114,10 @@ COIR_API void coir_op_complete(coir_op *op, int64_t result);
 /* For engines: the live operation of this runtime with this id, or NULL. From a poll. */
 COIR_API coir_op *coir_op_find(uint64_t id);
 
+/* For engines: the operation with this id will be completed soon. Fetches it from memory meanwhile; a moment later, with `near`,
+ * what its completion needs. */
+COIR_API void coir_op_expect(uint64_t id, bool near);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,9 @@
 
 #define coir__container(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
+/* Brings the line at an address nearer; any address. */
+#define coir__prefetch(address) __builtin_prefetch(address)
+
 /* Orders this thread's accesses for the compiler only. */
 #define coir__compiler_fence() __asm__ volatile("" ::: "memory")
 

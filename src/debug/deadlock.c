@@ -13,15 +13,18 @@
  * that is not there can't appear again) and tasks.
  *
  * While it is not certain nothing is said: a foreign thread may still send. That is the common case in programs that embed
- * coir, so they must not pay for it at every sleep: one stat(2), and the names of the threads at most every RECOUNT.
+ * coir, and a look costs some ten microseconds; so it is taken once, when the runtime has been quiet for 20 ms. What was
+ * found about a quiet state holds until a task has run: known by the sum of the workers' run counters. Only where something
+ * moved, here or in another runtime, another look follows, later and later.
  *
  * Guarded by coir__runtimes_lock: all of the look; runtimes neither come nor go in it.
  */
+#include "debug/deadlock.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,28 +32,14 @@
 #include "base/time.h"
 #include "sched/upcall.h"
 
-#define RECOUNT COIR_MS(10)
+#define DELAY_MAX COIR_S(1)
 
-static const char threads_path[] = "/proc/self/task";
+int64_t coir__deadlock_patience = COIR_MS(20);
+
+/* What has been done about the present quiet state of a runtime. */
+enum { NOTHING, WAITED_FOR, LOOKED_AT };
 
 /* -- threads ---------------------------------------------------------------------------------- */
-
-/* A look that found foreign threads: how many threads there were, how many of them workers, and when. */
-static struct {
-    nlink_t links;
-    unsigned workers;
-    int64_t when;
-} foreign;
-
-static unsigned count_workers(void)
-{
-    unsigned n = 0;
-    for (unsigned i = 1; i < COIR__RUNTIMES_MAX; i++) {
-        const coir__runtime *rt = atomic_load_explicit(&coir__runtimes[i], memory_order_relaxed);
-        n += rt ? rt->worker_count : 0;
-    }
-    return n;
-}
 
 static bool is_worker(const coir__runtime *rt, pid_t tid)
 {
@@ -135,36 +124,19 @@ static unsigned count_foreign(int threads, const char *batch, long size)
     return n;
 }
 
-static bool read_threads_are_ours(void)
+/* Whether the process has no threads but the workers and their helpers. */
+static bool threads_are_ours(void)
 {
     _Alignas(struct entry) char batch[2048];
     unsigned others = 0;
     long size;
-    int threads = open(threads_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int threads = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (threads < 0)
         return false;
     while ((size = syscall(SYS_getdents64, threads, batch, sizeof batch)) > 0)
         others += count_foreign(threads, batch, size);
     close(threads);
     return size == 0 && others == 0;
-}
-
-/* Whether the process has no threads but the workers and their helpers. */
-static bool threads_are_ours(void)
-{
-    struct stat st;
-    if (stat(threads_path, &st) < 0)
-        return false;
-    int64_t now = coir__time_now();
-    unsigned workers = count_workers();
-    if (st.st_nlink == foreign.links && workers == foreign.workers && now - foreign.when < RECOUNT)
-        return false;
-    if (read_threads_are_ours())
-        return true;
-    foreign.links = st.st_nlink; /* two and the number of threads */
-    foreign.workers = workers;
-    foreign.when = now;
-    return false;
 }
 
 /* -- tasks ------------------------------------------------------------------------------------ */
@@ -225,26 +197,44 @@ static bool all_quiet(uint64_t *ret_ticks)
     return true;
 }
 
-/* How many tasks are deadlocked; 0: not certain. */
-static size_t look(void)
+enum verdict { UNSETTLED, FOREIGN_THREADS, DEADLOCK };
+
+static enum verdict look(size_t *ret_tasks)
 {
     uint64_t before, after;
     struct census c = {0};
-    if (!all_quiet(&before) || !threads_are_ours())
-        return 0;
+    if (!all_quiet(&before))
+        return UNSETTLED;
+    if (!threads_are_ours())
+        return FOREIGN_THREADS;
     coir__task_visit(count_task, &c);
     if (c.other || !all_quiet(&after) || before != after)
-        return 0;
-    return c.waiting;
+        return UNSETTLED;
+    *ret_tasks = c.waiting;
+    return DEADLOCK;
 }
 
-/* For all: the next one is found when a task has run again. */
-static void mark_reported(void)
+static uint32_t runs_of(const coir__runtime *rt)
+{
+    uint32_t runs = 0;
+    for (unsigned i = 0; i < rt->worker_count; i++)
+        runs += atomic_load_explicit(&rt->workers[i]->runs, memory_order_relaxed);
+    return runs;
+}
+
+static void set_state(coir__runtime *rt, uint32_t runs, uint8_t state)
+{
+    rt->quiet.runs = runs;
+    rt->quiet.state = state;
+}
+
+/* Of all runtimes: the next report is due when tasks have run again. */
+static void set_all_looked_at(void)
 {
     for (unsigned i = 1; i < COIR__RUNTIMES_MAX; i++) {
         coir__runtime *rt = atomic_load_explicit(&coir__runtimes[i], memory_order_relaxed);
         if (rt)
-            atomic_store_explicit(&rt->quiet_reported, true, memory_order_relaxed);
+            set_state(rt, runs_of(rt), LOOKED_AT);
     }
 }
 
@@ -270,15 +260,41 @@ static COIR__COLD void report(coir__runtime *rt, size_t tasks)
     look_again(rt);
 }
 
-void coir__deadlock_check(coir__runtime *rt)
+/* One step: how many are deadlocked (0: none or not certain), and when to ask again. The lock is held. */
+static size_t check_locked(coir__runtime *rt, int64_t *ret_again)
 {
-    if (atomic_load_explicit(&rt->quiet_reported, memory_order_relaxed))
-        return;
+    uint32_t runs = runs_of(rt);
+    size_t tasks = 0;
+    *ret_again = COIR_FOREVER;
+    if (rt->quiet.state == NOTHING || rt->quiet.runs != runs) {
+        set_state(rt, runs, WAITED_FOR);
+        *ret_again = rt->quiet.delay = coir__deadlock_patience;
+        return 0;
+    }
+    if (rt->quiet.state == LOOKED_AT)
+        return 0;
+    switch (look(&tasks)) {
+    case DEADLOCK:
+        set_all_looked_at();
+        break;
+    case FOREIGN_THREADS:
+        set_state(rt, runs, LOOKED_AT);
+        break;
+    case UNSETTLED: /* another runtime has something to do, or a worker was up for a moment */
+        rt->quiet.delay = rt->quiet.delay < DELAY_MAX / 2 ? rt->quiet.delay * 2 : DELAY_MAX;
+        *ret_again = rt->quiet.delay;
+        break;
+    }
+    return tasks;
+}
+
+int64_t coir__deadlock_check(coir__runtime *rt)
+{
+    int64_t again;
     coir__lock_take(&coir__runtimes_lock);
-    size_t tasks = look();
-    if (tasks > 0)
-        mark_reported();
+    size_t tasks = check_locked(rt, &again);
     coir__lock_drop(&coir__runtimes_lock);
     if (tasks > 0)
         report(rt, tasks);
+    return again;
 }

@@ -207,7 +207,9 @@ static void add_joined(struct dump *d, coir__lock *lock)
 
 static void add_io(struct dump *d, coir__runtime *rt, const coir__task *t)
 {
-    int fd = rt ? coir__op_fd(rt, (uintptr_t)atomic_load_explicit(&t->wait_lock, memory_order_relaxed)) : -1;
+    int fd = rt ? coir__op_fd(rt,
+                              (uintptr_t)atomic_load_explicit(&t->wait_lock, memory_order_relaxed))
+                : -1;
     if (fd >= 0)
         add(d, " on descriptor %d", fd);
 }

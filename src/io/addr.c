@@ -15,15 +15,9 @@
 #include <string.h>
 #include <sys/un.h>
 
-static struct sockaddr_in *v4(coir_addr *a)
-{
-    return (struct sockaddr_in *)(void *)&a->u;
-}
+static struct sockaddr_in *v4(coir_addr *a) { return (struct sockaddr_in *)(void *)&a->u; }
 
-static struct sockaddr_in6 *v6(coir_addr *a)
-{
-    return (struct sockaddr_in6 *)(void *)&a->u;
-}
+static struct sockaddr_in6 *v6(coir_addr *a) { return (struct sockaddr_in6 *)(void *)&a->u; }
 
 static bool copy_part(char *to, size_t size, const char *from, size_t n)
 {

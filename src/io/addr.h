@@ -6,7 +6,7 @@
 
 #include <coir/net.h>
 
-#define COIR__HOST_MAX 254    /* with the end of the string */
+#define COIR__HOST_MAX 254 /* with the end of the string */
 #define COIR__SERVICE_MAX 64
 
 /* "host:service", "[v6]:service", ":service" in two parts, the host perhaps empty. 0 or -EINVAL. */

@@ -53,7 +53,8 @@ int64_t coir__fd_leave(coir__worker *w, coir_op *op, int64_t result)
 
 static int close_number(int fd)
 {
-    return close(fd) < 0 && errno != EINTR ? -errno : 0; /* interrupted, it is closed all the same */
+    return close(fd) < 0 && errno != EINTR ? -errno
+                                           : 0; /* interrupted, it is closed all the same */
 }
 
 static int close_locked(coir__fd *slot, int fd)

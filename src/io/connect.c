@@ -16,8 +16,8 @@
 
 typedef struct race {
     coir_group group;
-    coir_chan *failures;  /* an int from each attempt that failed; has room for all */
-    _Atomic int winner;   /* the first that stands, or -1 */
+    coir_chan *failures; /* an int from each attempt that failed; has room for all */
+    _Atomic int winner;  /* the first that stands, or -1 */
 } race;
 
 typedef struct attempt {

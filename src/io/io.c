@@ -48,10 +48,7 @@ int coir__io_enter(coir__worker *w, coir__call *call, coir__op **ret_op)
 }
 
 /* A read or write of nothing only looks whether it could be one of something. */
-static int64_t do_nothing(const coir_op *op)
-{
-    return fcntl(op->fd, F_GETFD) < 0 ? -EBADF : 0;
-}
+static int64_t do_nothing(const coir_op *op) { return fcntl(op->fd, F_GETFD) < 0 ? -EBADF : 0; }
 
 /* Up to where it must wait. */
 static int64_t begin(coir__worker *w, coir__task *self, coir_op *op, void **ret_lock)
@@ -119,6 +116,7 @@ void coir_op_complete(coir_op *op, int64_t result)
         return;
     }
     coir__task *t = op->owner;
+    coir__prefetch(t->ctx.sp); /* it runs soon */
     op->result = result;
     t->ctx.result = 0;
     atomic_store_explicit(&t->park, COIR__PARK_ACTIVE, memory_order_release);
@@ -135,7 +133,11 @@ ssize_t coir_read(int fd, void *buf, size_t n)
 
 ssize_t coir_write(int fd, const void *buf, size_t n)
 {
-    coir__call c = {.name = "coir_write", .kind = COIR_OP_WRITE, .fd = fd, .buf = (void *)(uintptr_t)buf, .len = n};
+    coir__call c = {.name = "coir_write",
+                    .kind = COIR_OP_WRITE,
+                    .fd = fd,
+                    .buf = (void *)(uintptr_t)buf,
+                    .len = n};
     return coir__io(&c);
 }
 
@@ -167,8 +169,11 @@ int coir_read_full(int fd, void *buf, size_t n, size_t *ret_done)
 
 int coir_write_all(int fd, const void *buf, size_t n, size_t *ret_done)
 {
-    coir__call c = {
-        .name = "coir_write_all", .kind = COIR_OP_WRITE, .fd = fd, .buf = (void *)(uintptr_t)buf, .len = n};
+    coir__call c = {.name = "coir_write_all",
+                    .kind = COIR_OP_WRITE,
+                    .fd = fd,
+                    .buf = (void *)(uintptr_t)buf,
+                    .len = n};
     return move_all(&c, ret_done);
 }
 

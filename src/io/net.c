@@ -66,7 +66,8 @@ static void tell_shortage(int error)
         return;
     if (atomic_compare_exchange_strong(&told, &last, now))
         coir__runtime_log(coir__worker_or_null()->runtime,
-                          "coir_accept: %s; connections wait until there is room", coir_strerror(error));
+                          "coir_accept: %s; connections wait until there is room",
+                          coir_strerror(error));
 }
 
 static int kind_of_accepted(int listener, int fd)
@@ -245,12 +246,6 @@ static int ask_address(int fd, coir_addr *ret, int (*ask)(int, struct sockaddr *
     return 0;
 }
 
-int coir_local_addr(int fd, coir_addr *ret)
-{
-    return ask_address(fd, ret, getsockname);
-}
+int coir_local_addr(int fd, coir_addr *ret) { return ask_address(fd, ret, getsockname); }
 
-int coir_peer_addr(int fd, coir_addr *ret)
-{
-    return ask_address(fd, ret, getpeername);
-}
+int coir_peer_addr(int fd, coir_addr *ret) { return ask_address(fd, ret, getpeername); }

@@ -24,7 +24,8 @@ typedef struct cache {
 
 typedef struct ops {
     coir__op *_Atomic chunks[CHUNKS];
-    uint32_t used;    /* records that were ever taken; under op_lock, as is all below */
+    void *chunks_raw[CHUNKS]; /* what was allocated for them */
+    uint32_t used;            /* records that were ever taken; under op_lock, as is all below */
     coir__op *free;
     cache *caches;    /* by index of worker; set before the first use */
     void *caches_raw; /* what was allocated for them */
@@ -33,10 +34,14 @@ typedef struct ops {
 #define MARK ((uint64_t)1 << 63) /* in every generation, so that no address is an id */
 #define NEXT ((uint64_t)1 << 32)
 
-static uint64_t generation_of(uint64_t word)
+#define LINE 64
+
+static void *aligned(void *raw)
 {
-    return word & ~(uint64_t)UINT32_MAX;
+    return (void *)(((uintptr_t)raw + LINE - 1) & ~(uintptr_t)(LINE - 1));
 }
+
+static uint64_t generation_of(uint64_t word) { return word & ~(uint64_t)UINT32_MAX; }
 
 /* -- the table ------------------------------------------------------------------------------------ */
 
@@ -74,7 +79,7 @@ static ops *ops_new_locked(coir__runtime *rt)
         return NULL;
     }
     s->caches_raw = raw;
-    s->caches = (cache *)(((uintptr_t)raw + 63) & ~(uintptr_t)63);
+    s->caches = aligned(raw);
     atomic_store_explicit(&rt->ops, s, memory_order_release);
     return s;
 }
@@ -88,9 +93,11 @@ static coir__op *fresh_locked(ops *s)
     unsigned k = chunk_of(s->used, &offset);
     coir__op *chunk = atomic_load_explicit(&s->chunks[k], memory_order_relaxed);
     if (!chunk) {
-        chunk = coir__alloc_zero(((size_t)1 << (k + CHUNK_SHIFT)) * sizeof *chunk);
-        if (!chunk)
+        s->chunks_raw[k] =
+            coir__alloc_zero(((size_t)1 << (k + CHUNK_SHIFT)) * sizeof *chunk + LINE - 1);
+        if (!s->chunks_raw[k])
             return NULL;
+        chunk = aligned(s->chunks_raw[k]);
         atomic_store_explicit(&s->chunks[k], chunk, memory_order_release);
     }
     coir__op *o = &chunk[offset];
@@ -171,7 +178,8 @@ coir__op *coir__op_take(coir__worker *w, uint8_t kind, int fd)
     o->op.len = 0;
     o->op.addr = NULL;
     o->op.loop = w->loop;
-    atomic_store_explicit(&o->word, word | COIR__OP_LIVE, memory_order_release); /* pairs with post */
+    atomic_store_explicit(&o->word, word | COIR__OP_LIVE,
+                          memory_order_release); /* pairs with post */
     return o;
 }
 
@@ -223,7 +231,8 @@ static void cancels_push(coir__worker *w, coir__op *o)
     coir_op *first = atomic_load_explicit(&w->cancels, memory_order_relaxed);
     do
         o->next = (coir__op *)(void *)first;
-    while (!atomic_compare_exchange_weak(&w->cancels, &first, &o->op)); /* pairs with drain; before the rouse */
+    while (!atomic_compare_exchange_weak(&w->cancels, &first,
+                                         &o->op)); /* pairs with drain; before the rouse */
     if (coir__worker_or_null() != w)
         coir__worker_rouse(w);
 }
@@ -237,10 +246,7 @@ static void post(coir__op *o, uint64_t generation)
         cancels_push(o->worker, o);
 }
 
-void coir__op_post(coir__op *o)
-{
-    post(o, generation_of(o->op.id));
-}
+void coir__op_post(coir__op *o) { post(o, generation_of(o->op.id)); }
 
 void coir__op_cancel_post(coir__runtime *rt, uint64_t id)
 {
@@ -257,7 +263,8 @@ void coir__op_drain_cancels(coir__worker *w)
         uint64_t word = atomic_load_explicit(&o->word, memory_order_acquire);
         if (!(word & COIR__OP_LEFT))
             w->engine->cancel(w->loop, &o->op);
-        word = atomic_fetch_and_explicit(&o->word, ~(uint64_t)COIR__OP_POSTED, memory_order_acq_rel);
+        word = atomic_fetch_and_explicit(&o->word, ~(uint64_t)COIR__OP_POSTED,
+                                         memory_order_acq_rel);
         if (word & COIR__OP_LEFT)
             put(w, o, generation_of(word));
         o = next;
@@ -273,6 +280,15 @@ coir_op *coir_op_find(uint64_t id)
         return NULL;
     uint64_t word = atomic_load_explicit(&o->word, memory_order_relaxed);
     return generation_of(word) == generation_of(id) && (word & COIR__OP_LIVE) ? &o->op : NULL;
+}
+
+void coir_op_expect(uint64_t id, bool near)
+{
+    coir__op *o = coir__op_record(coir__worker_or_null()->runtime, id);
+    if (!o)
+        return;
+    coir__prefetch(near ? (void *)o->op.slot : o);
+    coir__prefetch(near ? (o->watch ? o : o->op.owner) : &o->word);
 }
 
 int coir__op_fd(coir__runtime *rt, uint64_t id)
@@ -291,7 +307,7 @@ void coir__ops_free(coir__runtime *rt)
     if (!s)
         return;
     for (unsigned k = 0; k < CHUNKS; k++)
-        coir__release(atomic_load_explicit(&s->chunks[k], memory_order_relaxed));
+        coir__release(s->chunks_raw[k]);
     coir__release(s->caches_raw);
     coir__release(s);
     atomic_store_explicit(&rt->ops, NULL, memory_order_relaxed);

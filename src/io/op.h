@@ -35,14 +35,16 @@
 #include "sched/runtime.h"
 #include "sync/wait.h"
 
+/* Two cache lines for every operation, one for watches. */
 typedef struct coir__op {
-    coir_op op;               /* first; what engines see */
-    _Atomic uint64_t word;    /* generation << 32 | coir__op_bits */
-    coir__worker *worker;     /* where it was submitted; whose list of cancels it goes to */
-    struct coir__op *next;    /* in the list of cancels, or of free records */
-    coir__select_node *node;  /* of a watch that may still tell; guarded by `lock`. NULL: of none */
-    coir__lock lock;
-    bool watch;               /* for a select; else for the task `op.owner` */
+    _Alignas(64) coir_op op; /* first; what engines see */
+    _Atomic uint64_t word;   /* generation << 32 | coir__op_bits */
+    coir__worker *worker;    /* where it was submitted; whose list of cancels it goes to */
+    struct coir__op *next;   /* in the list of cancels, or of free records */
+    bool watch;              /* for a select; else for the task `op.owner` */
+
+    _Alignas(64) coir__lock lock; /* guards `node` */
+    coir__select_node *node;      /* of a watch that may still tell; NULL: of none */
 } coir__op;
 
 enum coir__op_bits { COIR__OP_LIVE = 1, COIR__OP_POSTED = 2, COIR__OP_LEFT = 4 };
@@ -73,7 +75,8 @@ typedef struct coir__call {
     void *buf;
     size_t len;
     struct coir_addr *addr;
-    uint64_t generation; /* in: 0, or that of an earlier part of the same call, which must still hold; out */
+    uint64_t
+        generation; /* in: 0, or that of an earlier part of the same call, which must still hold; out */
 } coir__call;
 
 /* Does it: a count, events, a descriptor or 0; or an error. */
@@ -85,7 +88,8 @@ int coir__io_enter(coir__worker *w, coir__call *call, coir__op **ret_op);
 /* One that is under way, from its begin to its end: they are counted, for deadlocks. By a worker of its runtime. */
 COIR__INLINE void coir__io_count(_Atomic uint64_t *counter)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 
 /* The worker of the calling task; misuse, naming `function`, in a plain thread. */

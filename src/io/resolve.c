@@ -30,9 +30,9 @@
 
 typedef struct request {
     coir__lock lock;
-    coir__link waiters;   /* one */
+    coir__link waiters; /* one */
     bool done;
-    int status;           /* the count, or an error */
+    int status; /* the count, or an error */
     _Atomic int refs;
     struct request *next; /* in the queue */
     int flags;            /* AI_... */
@@ -114,7 +114,8 @@ static int look_up(request *r)
 {
     struct addrinfo hints = {.ai_flags = r->flags, .ai_socktype = SOCK_STREAM}, *list = NULL;
     errno = 0;
-    int eai = getaddrinfo(*r->host ? r->host : NULL, *r->service ? r->service : NULL, &hints, &list);
+    int eai = getaddrinfo(*r->host ? r->host : NULL, *r->service ? r->service : NULL, &hints,
+                          &list);
     if (eai != 0)
         return error_of(eai);
     int n = copy_addrs(r, list);
@@ -217,7 +218,8 @@ static int staff_locked(resolver *s)
 
 static resolver *resolver_new(coir__runtime *rt)
 {
-    unsigned max = rt->options.blocking_threads_max ? rt->options.blocking_threads_max : HELPERS_DEFAULT;
+    unsigned max = rt->options.blocking_threads_max ? rt->options.blocking_threads_max
+                                                    : HELPERS_DEFAULT;
     resolver *s = coir__alloc_zero(sizeof *s + max * sizeof *s->helpers);
     if (!s)
         return NULL;
@@ -320,7 +322,8 @@ static int await(coir__worker *w, request *r)
     return r->status;
 }
 
-static int ask_helper(const char *host, const char *service, int flags, coir_addr *ret_addrs, size_t n)
+static int ask_helper(const char *host, const char *service, int flags, coir_addr *ret_addrs,
+                      size_t n)
 {
     coir__worker *w = coir__worker_or_null();
     request *r = request_new(host, service, flags, n < COIR__ADDRS_MAX ? n : COIR__ADDRS_MAX);
@@ -362,7 +365,8 @@ static int resolve_here(int port, bool passive, coir_addr *ret_addrs, size_t n)
     return (int)i;
 }
 
-int coir__resolve(const char *host, const char *service, bool passive, coir_addr *ret_addrs, size_t n)
+int coir__resolve(const char *host, const char *service, bool passive, coir_addr *ret_addrs,
+                  size_t n)
 {
     coir_addr a;
     int port = service ? coir__addr_service(service) : 0;

@@ -17,15 +17,9 @@
 /* What a pipe or terminal takes without blocking once it polls writable. */
 #define SAFE_WRITE 4096
 
-static bool interrupted(ssize_t n)
-{
-    return n < 0 && errno == EINTR;
-}
+static bool interrupted(ssize_t n) { return n < 0 && errno == EINTR; }
 
-static int64_t outcome(ssize_t n)
-{
-    return n < 0 ? -errno : n;
-}
+static int64_t outcome(ssize_t n) { return n < 0 ? -errno : n; }
 
 int coir__attempt_poll(int fd, short events)
 {
@@ -133,7 +127,8 @@ static int64_t write_quietly(const coir_op *op, int quiet, bool alone)
     if (!may_call_plainly(op, alone))
         return -EAGAIN;
     n = do_write(op, safe, quiet);
-    return n == -EOPNOTSUPP ? do_write(op, safe, 0) : n; /* old devices know no flags, and raise no SIGPIPE */
+    return n == -EOPNOTSUPP ? do_write(op, safe, 0)
+                            : n; /* old devices know no flags, and raise no SIGPIPE */
 }
 
 /* For kernels without RWF_NOSIGNAL: SIGPIPE goes to the thread that writes, so this thread's mask holds it back. */

@@ -54,10 +54,7 @@ typedef struct epoll_loop {
     struct epoll_event events[EVENTS];
 } epoll_loop;
 
-static epoll_loop *from(coir_loop *loop)
-{
-    return (epoll_loop *)(void *)loop;
-}
+static epoll_loop *from(coir_loop *loop) { return (epoll_loop *)(void *)loop; }
 
 static bool is_own(const coir__fd *slot)
 {
@@ -78,10 +75,7 @@ static uint8_t dry_bit(const coir_op *op)
     }
 }
 
-static uint32_t interest(const coir_op *op)
-{
-    return (uint16_t)coir__attempt_events(op);
-}
+static uint32_t interest(const coir_op *op) { return (uint16_t)coir__attempt_events(op); }
 
 /* -- registration --------------------------------------------------------------------------------- */
 
@@ -260,7 +254,8 @@ static bool has_waiter_locked(const epoll_loop *l, const coir__fd *slot)
 }
 
 /* The next operation to complete because of `events`, and how. */
-static coir_op *serve_one_locked(epoll_loop *l, coir__fd *slot, int fd, uint32_t events, int64_t *ret_result)
+static coir_op *serve_one_locked(epoll_loop *l, coir__fd *slot, int fd, uint32_t events,
+                                 int64_t *ret_result)
 {
     coir_op *op = do_next_locked(slot, events, ret_result);
     if (op || is_own(slot) || !has_waiter_locked(l, slot))
@@ -323,7 +318,8 @@ static int epoll_poll(coir_loop *loop, int64_t timeout)
     int n = wait_for_events(l, timeout);
     for (int i = 0; i < n; i++) {
         if (l->events[i].data.u64 == WAKE)
-            atomic_exchange(&l->woken, false); /* pairs with wake: what it stands for is seen after the poll */
+            atomic_exchange(&l->woken,
+                            false); /* pairs with wake: what it stands for is seen after the poll */
         else
             completed += serve(l, &l->events[i]);
     }

@@ -118,6 +118,7 @@ void coir__fd_visit_own(void (*visit)(coir__fd *slot, int fd, void *arg), void *
 {
     int highest = atomic_load_explicit(&top, memory_order_relaxed);
     for (int fd = 0; fd <= highest; fd++)
-        if (atomic_load_explicit(&coir__fd_chunks[fd >> COIR__FD_CHUNK_SHIFT], memory_order_acquire))
+        if (atomic_load_explicit(&coir__fd_chunks[fd >> COIR__FD_CHUNK_SHIFT],
+                                 memory_order_acquire))
             visit(coir__fd_slot(fd), fd, arg);
 }

@@ -45,12 +45,12 @@ enum coir__fd_dry {
 };
 
 typedef struct coir__fd {
-    coir__lock lock;      /* guards all below */
+    coir__lock lock; /* guards all below */
     uint32_t generation;
     coir_op *first, *last;
-    coir__link closers;   /* the task that waits for the list to be empty */
-    coir_loop *loop;      /* with which it is (own files) or was last (others) registered; NULL: none */
-    uint32_t tick;        /* events seen */
+    coir__link closers; /* the task that waits for the list to be empty */
+    coir_loop *loop; /* with which it is (own files) or was last (others) registered; NULL: none */
+    uint32_t tick;   /* events seen */
     uint8_t dry;
     bool closing;
     _Atomic uint8_t kind; /* read without the lock too */
@@ -71,7 +71,8 @@ COIR__INLINE coir__fd *coir__fd_slot(int fd)
 {
     coir__fd *chunk = atomic_load_explicit(&coir__fd_chunks[fd >> COIR__FD_CHUNK_SHIFT],
                                            memory_order_acquire); /* pairs with slot_new */
-    return coir__likely(chunk != NULL) ? &chunk[(unsigned)fd & (COIR__FD_CHUNK - 1)] : coir__fd_slot_new(fd);
+    return coir__likely(chunk != NULL) ? &chunk[(unsigned)fd & (COIR__FD_CHUNK - 1)]
+                                       : coir__fd_slot_new(fd);
 }
 
 /* What `fd` is: the slot's word if that is certain or a socket (whose calls say so when it is none any more), else fstat(2)'s.

@@ -33,7 +33,11 @@ struct coir__runtime {
     _Atomic uint32_t searching;              /* a worker is looking for work, or has been woken to */
     _Atomic uint32_t patrol;                 /* a sleeping worker looks after the others now and then */
     _Atomic bool stopping;
-    _Atomic bool quiet_reported;             /* the present quiet state has been */
+    struct {
+        int64_t delay;
+        uint32_t runs;
+        uint8_t state;
+    } quiet; /* debug/deadlock.c's; under coir__runtimes_lock */
 
     _Alignas(64) _Atomic uint32_t external;  /* things outside that will wake a task: helper threads, the kernel */
     _Atomic uint32_t live;                   /* tasks of the root group that have not ended */

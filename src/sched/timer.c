@@ -188,8 +188,9 @@ static void fire(coir__wheel *wh, struct due *d, coir__timer *t)
     d->scopes = t;
 }
 
-/* Empties one slot: what is due fires, the rest moves down. */
-static void turn(coir__wheel *wh, struct due *d, unsigned level, unsigned slot, uint64_t now)
+/* Empties one slot, whose time has come: what is due then fires, the rest moves down, even if it is overdue by now: so
+ * that timers fire in the order of their times. */
+static void turn(coir__wheel *wh, struct due *d, unsigned level, unsigned slot)
 {
     coir__timer *t = wh->slots[level][slot];
     wh->slots[level][slot] = NULL;
@@ -200,7 +201,7 @@ static void turn(coir__wheel *wh, struct due *d, unsigned level, unsigned slot, 
         if (next)
             next->pprev = NULL;
         t->next = NULL;
-        if (tick_of(t->when) <= now) {
+        if (tick_of(t->when) <= wh->elapsed) {
             coir__timer *self = t;
             t->pprev = &self;
             fire(wh, d, t);
@@ -227,7 +228,7 @@ unsigned coir__wheel_expire(coir__wheel *wh, coir__worker *w, int64_t now)
     while (wh->count > 0 && (start = wheel_next(wh, &level, &slot)) <= now_tick) {
         if (start > wh->elapsed)
             wh->elapsed = start;
-        turn(wh, &d, level, slot, now_tick);
+        turn(wh, &d, level, slot);
         due_splice(&d);
     }
     if (now_tick > wh->elapsed)

@@ -253,14 +253,36 @@ static void set_unwatched(coir__runtime *rt, bool unwatched)
             atomic_fetch_and_explicit(&rt->workers[i]->careful, (uint8_t)~COIR__CAREFUL_UNWATCHED, memory_order_relaxed);
 }
 
-void coir__runtime_patrol(coir__runtime *rt)
+static bool patrol_begin(coir__runtime *rt)
 {
     uint32_t nobody = 0;
     if (!atomic_compare_exchange_strong(&rt->patrol, &nobody, 1))
-        return;
+        return false;
     set_unwatched(rt, false);
-    if (!rouse_any(rt, COIR__ROUSED_TO_PATROL))
-        atomic_store(&rt->patrol, 0); /* all are awake; the next to sleep takes it up */
+    return true;
+}
+
+static void patrol_end(coir__runtime *rt)
+{
+    set_unwatched(rt, true);
+    atomic_store(&rt->patrol, 0);
+}
+
+static bool any_asleep(coir__runtime *rt)
+{
+    for (unsigned i = 0; i < rt->worker_count; i++)
+        if (atomic_load(&rt->workers[i]->sleeping) == COIR__ASLEEP)
+            return true;
+    return false;
+}
+
+void coir__runtime_patrol(coir__runtime *rt)
+{
+    do {
+        if (!patrol_begin(rt) || rouse_any(rt, COIR__ROUSED_TO_PATROL))
+            return;
+        patrol_end(rt); /* all are awake; the next to sleep takes it up */
+    } while (any_asleep(rt)); /* who fell asleep meanwhile has taken our word for a patrol: pairs with worker_sleep() */
 }
 
 /* -- finding work ----------------------------------------------------------------------------------------------- */
@@ -398,10 +420,22 @@ static coir__task *patrol_look(coir__worker *w)
     return rescued;
 }
 
-static void patrol_end(coir__runtime *rt)
+/* A worker that goes to sleep while another is awake, and nobody looks after that one. Returns the time it may sleep. */
+static int64_t patrol_take(coir__worker *w, int64_t timeout)
 {
-    set_unwatched(rt, true);
-    atomic_store(&rt->patrol, 0);
+    coir__runtime *rt = w->runtime;
+    if (atomic_load(&rt->patrol) != 0 || atomic_load(&rt->sleepers) >= rt->worker_count || !patrol_begin(rt))
+        return timeout;
+    w->on_patrol = true;
+    w->patrol_interval = 2 * PATROL_FIRST;
+    return timeout < PATROL_FIRST ? timeout : PATROL_FIRST;
+}
+
+/* Back to work: whoever fills a slot, or goes to sleep, starts it again. */
+static void patrol_leave(coir__worker *w)
+{
+    w->on_patrol = false;
+    patrol_end(w->runtime);
 }
 
 /* -- sleeping --------------------------------------------------------------------------------------------------- */
@@ -441,8 +475,9 @@ static uint32_t worker_sleep(coir__worker *w, int64_t timeout)
     atomic_fetch_add(&rt->sleepers, 1);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with whoever makes work visible */
     if (!work_waits(w)) {
+        timeout = patrol_take(w, timeout);
         if (timeout == COIR_FOREVER && coir__runtime_is_quiet(rt))
-            coir__deadlock_check(rt);
+            timeout = coir__deadlock_check(rt);
         atomic_fetch_add_explicit(&w->metric_polls, 1, memory_order_relaxed);
         w->engine->poll(w->loop, timeout);
     }
@@ -468,10 +503,8 @@ static bool others_awake(coir__runtime *rt)
 static uint32_t sleep_watching(coir__worker *w, int64_t timeout)
 {
     coir__runtime *rt = w->runtime;
-    if (w->on_patrol && !others_awake(rt) && w->patrol_interval >= PATROL_LAST) {
-        w->on_patrol = false; /* nobody to watch; whoever fills a slot from now on will start it again */
-        patrol_end(rt);
-    }
+    if (w->on_patrol && !others_awake(rt) && w->patrol_interval >= PATROL_LAST)
+        patrol_leave(w); /* nobody to watch */
     if (!w->on_patrol)
         return worker_sleep(w, timeout);
     int64_t interval = w->patrol_interval;
@@ -500,10 +533,6 @@ static coir__task *worker_idle(coir__worker *w)
         t = search(w);
     else if (w->on_patrol && state != COIR__ROUSED_TO_PATROL && (t = patrol_look(w)) != NULL)
         w->patrol_interval = PATROL_FIRST;
-    if (t && w->on_patrol) { /* back to work: somebody else */
-        w->on_patrol = false;
-        patrol_end(rt);
-    }
     return t;
 }
 
@@ -557,8 +586,7 @@ static void worker_switch(coir__worker *w, coir__task *t)
         task_attach(t, coir__stack_take(w->runtime->stacks, worker_cache(w, t), t->stack_class));
     w->budget = w->private_count ? COIR__BUDGET / 16 : COIR__BUDGET;
     w->current = t;
-    if (coir__unlikely(atomic_load_explicit(&w->runtime->quiet_reported, memory_order_relaxed)))
-        atomic_store_explicit(&w->runtime->quiet_reported, false, memory_order_relaxed);
+    atomic_store_explicit(&w->runs, atomic_load_explicit(&w->runs, memory_order_relaxed) + 1, memory_order_relaxed);
     coir__switch(&w->base.ctx, &t->ctx, &w->nowhere, 0);
     w->current = &w->base;
 }
@@ -573,8 +601,11 @@ void coir__worker_run(coir__worker *w)
                 break;
             t = worker_idle(w);
         }
-        if (t)
-            worker_switch(w, t);
+        if (!t)
+            continue;
+        if (coir__unlikely(w->on_patrol))
+            patrol_leave(w);
+        worker_switch(w, t);
     }
 }
 

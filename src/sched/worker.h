@@ -102,6 +102,7 @@ struct coir__worker {
     /* Others. */
     _Alignas(64) _Atomic uint32_t sleeping; /* coir__sleep_state */
     _Atomic uint32_t tick;                  /* moves while the worker is alive; read by the patrol */
+    _Atomic uint32_t runs;                  /* moves when its base has found something to run */
     uint32_t patrol_tick;                   /* the patrol's: as it was at its last look */
     coir__task *patrol_lifo;
     coir__lock inbox_lock;

@@ -6,6 +6,8 @@
  */
 #include "debug/dump_text.h"
 
+#include "debug/deadlock.h"
+
 #include <coir/net.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,6 +16,9 @@
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+
+/* Every quiet moment is looked at. */
+__attribute__((constructor)) static void be_impatient(void) { coir__deadlock_patience = 0; }
 
 /* -- reported ------------------------------------------------------------------------------------------------- */
 
@@ -172,6 +177,17 @@ TEST(every_kind_of_wait_for_a_task_can_be_a_deadlock)
 TEST(a_deadlock_after_timers_and_io_is_reported)
 {
     CHECK_TASK_ABORTS(deadlock_late, NULL, "deadlock: all tasks (1) ");
+}
+
+static int deadlock_patiently(void *arg)
+{
+    coir__deadlock_patience = COIR_MS(20);
+    return coir_run(NULL, deadlock_on_channels, arg);
+}
+
+TEST(a_deadlock_is_reported_when_it_has_lasted_a_moment)
+{
+    CHECK_ABORTS(deadlock_patiently, NULL, "deadlock: all tasks (3) ");
 }
 
 static void log_line(void *arg, const char *line)

@@ -13,8 +13,16 @@
 
 #include "support/harness.h"
 
-enum { PAIR_TCP, PAIR_SOCKETPAIR, PAIR_FOREIGN_SOCKETPAIR, PAIR_FOREIGN_NONBLOCK, PAIRS_DUPLEX, PAIR_PIPE = PAIRS_DUPLEX,
-       PAIR_FOREIGN_PIPE, PAIRS };
+enum {
+    PAIR_TCP,
+    PAIR_SOCKETPAIR,
+    PAIR_FOREIGN_SOCKETPAIR,
+    PAIR_FOREIGN_NONBLOCK,
+    PAIRS_DUPLEX,
+    PAIR_PIPE = PAIRS_DUPLEX,
+    PAIR_FOREIGN_PIPE,
+    PAIRS
+};
 
 static inline int loopback_listener(void)
 {
@@ -74,10 +82,7 @@ static inline void close_pair(const int fds[2])
     CHECK_EQ(coir_close(fds[1]), 0);
 }
 
-static inline unsigned char pattern(size_t i)
-{
-    return (unsigned char)(i * 7 + (i >> 8));
-}
+static inline unsigned char pattern(size_t i) { return (unsigned char)(i * 7 + (i >> 8)); }
 
 static inline void fill_pattern(unsigned char *buf, size_t from, size_t n)
 {

@@ -101,7 +101,8 @@ static void local_address(coir_addr *a)
 {
     char text[COIR_ADDR_TEXT];
     static _Atomic int serial;
-    snprintf(text, sizeof text, "unix:@coir-test-%d-%d", (int)getpid(), atomic_fetch_add(&serial, 1));
+    snprintf(text, sizeof text, "unix:@coir-test-%d-%d", (int)getpid(),
+             atomic_fetch_add(&serial, 1));
     CHECK_EQ(coir_addr_parse(a, text), 0);
 }
 
@@ -150,7 +151,8 @@ TASK_TEST(connecting_to_a_full_local_listener_waits_for_room)
         full[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
         CHECK_EQ(connect(full[i], &a.u.sa, a.len), 0);
     }
-    int late = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), later = socket(AF_UNIX, SOCK_STREAM, 0);
+    int late = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0),
+        later = socket(AF_UNIX, SOCK_STREAM, 0);
     coir_scope s;
     coir_scope_begin(&s, COIR_MS(3));
     int rc = coir_connect(late, &a);
@@ -272,13 +274,71 @@ TASK_TEST(a_connect_that_nobody_answers_ends_at_its_deadline)
     CHECK_EQ(coir_close(listener), 0);
 }
 
+/* -- several addresses ---------------------------------------------------------------------------- */
+
+/* A listener on [::1] whose queues are full, so that it answers nobody. -1: no IPv6 here. */
+static int silent_listener(char port[16])
+{
+    coir_listen_options o = {.backlog = 1, .ipv6_only = true};
+    coir_addr a;
+    int fd = coir_tcp_listen("[::1]:0", &o);
+    if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
+        return -1;
+    CHECK_GE(fd, 0);
+    CHECK_EQ(coir_local_addr(fd, &a), 0);
+    snprintf(port, 16, "%d", coir_addr_port(&a));
+    return fd;
+}
+
+static int fill_queue(void *arg)
+{
+    int *fds = arg;
+    coir_addr a;
+    CHECK_EQ(coir_local_addr(fds[0], &a), 0);
+    for (int i = 1;; i++) {
+        fds[i] = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        CHECK_GE(fds[i], 0);
+        int rc = coir_connect(fds[i], &a);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+static int connect_by_name(void *arg)
+{
+    int fd = coir_tcp_connect(arg);
+    return fd < 0 ? fd : coir_close(fd);
+}
+
+TASK_TEST(an_address_that_does_not_answer_is_left_for_the_next)
+{
+    char port[16], address[64], both[32];
+    int fds[16] = {silent_listener(port)};
+    if (fds[0] < 0)
+        skip("no IPv6");
+    snprintf(address, sizeof address, "127.0.0.1:%s", port);
+    snprintf(both, sizeof both, ":%s", port);
+    CHECK_EQ(coir_with_timeout(COIR_MS(20), fill_queue, fds), -ETIMEDOUT);
+    int before = harness_count_fds();
+    CHECK_EQ(coir_with_timeout(COIR_MS(20), connect_by_name, both),
+             -ETIMEDOUT); // still at the first
+    CHECK_EQ(harness_count_fds(), before);
+    int listener = coir_tcp_listen(address, NULL);
+    CHECK_GE(listener, 0);
+    CHECK_EQ(connect_by_name(both), 0);
+    CHECK_EQ(coir_close(listener), 0);
+    for (int i = 0; i < 16 && fds[i] > 0; i++)
+        CHECK_EQ(coir_close(fds[i]), 0);
+}
+
 /* -- out of descriptors --------------------------------------------------------------------------- */
 
 static int64_t cpu_time(void)
 {
     struct rusage u;
     CHECK_EQ(getrusage(RUSAGE_SELF, &u), 0);
-    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * COIR_S(1) + (u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
+    return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * COIR_S(1) +
+           (u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
 }
 
 typedef struct shortage {
@@ -313,7 +373,8 @@ static int run_shortage(void *arg)
     int client = coir_tcp_connect(address);
     CHECK_GE(client, 0);
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &s->limit), 0);
-    struct rlimit low = {.rlim_cur = (rlim_t)harness_count_fds() + 20, .rlim_max = s->limit.rlim_max};
+    struct rlimit low = {.rlim_cur = (rlim_t)harness_count_fds() + 20,
+                         .rlim_max = s->limit.rlim_max};
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
     while (n < 64 && (spare[n] = dup(client)) >= 0)
         n++;
@@ -349,7 +410,8 @@ static int run_cancelled_shortage(void *arg)
     int spare[64], n = 0;
     s->listener = loopback_listener();
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &s->limit), 0);
-    struct rlimit low = {.rlim_cur = (rlim_t)harness_count_fds() + 20, .rlim_max = s->limit.rlim_max};
+    struct rlimit low = {.rlim_cur = (rlim_t)harness_count_fds() + 20,
+                         .rlim_max = s->limit.rlim_max};
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
     while (n < 64 && (spare[n] = dup(s->listener)) >= 0)
         n++;

@@ -37,10 +37,31 @@ TEST(addresses_are_parsed_and_formatted)
 TEST(what_is_no_address_is_refused)
 {
     static const char *const bad[] = {
-        "",         ":80",        "localhost:80", "1.2.3:80",   "1.2.3.4.5:80", "1.2.3.400:80", "256.1.1.1:1",
-        "1.2.3.4:", "1.2.3.4:x",  "1.2.3.4:65536", "1.2.3.4:-1", "1.2.3.4:+1",   "1.2.3.4: 1",   "1.2.3.4:1 ",
-        "[::1]",    "[::1]80",    "[::1:80",      "::1]:80",    "[1.2.3.4]:80", "[:::1]:80",    "[::g]:1",
-        "01.2.3.4x", "1.2.3.4:80:90", "[fe80::1%nosuch]:1", "0x7f.1:1",
+        "",
+        ":80",
+        "localhost:80",
+        "1.2.3:80",
+        "1.2.3.4.5:80",
+        "1.2.3.400:80",
+        "256.1.1.1:1",
+        "1.2.3.4:",
+        "1.2.3.4:x",
+        "1.2.3.4:65536",
+        "1.2.3.4:-1",
+        "1.2.3.4:+1",
+        "1.2.3.4: 1",
+        "1.2.3.4:1 ",
+        "[::1]",
+        "[::1]80",
+        "[::1:80",
+        "::1]:80",
+        "[1.2.3.4]:80",
+        "[:::1]:80",
+        "[::g]:1",
+        "01.2.3.4x",
+        "1.2.3.4:80:90",
+        "[fe80::1%nosuch]:1",
+        "0x7f.1:1",
     };
     for (unsigned i = 0; i < sizeof bad / sizeof *bad; i++) {
         coir_addr a = {.len = 77};
@@ -80,16 +101,33 @@ TEST(addresses_of_what_is_no_socket_are_errors)
 }
 
 static const char *const malformed[] = {
-    "",           "localhost",    "1.2.3.400:80", "256.1.1.1:1", "1.2.3:80",    "1:80",       "0x7f000001:80",
-    "host.1:80",  "localhost:",   "localhost:65536", "localhost:-1", "localhost:80x", "localhost: 80", "::1:80",
-    "[::1]",      "a b:80",       "a/b:80",       "localhost:ht tp", "[localhost]:80",
+    "",
+    "localhost",
+    "1.2.3.400:80",
+    "256.1.1.1:1",
+    "1.2.3:80",
+    "1:80",
+    "0x7f000001:80",
+    "host.1:80",
+    "localhost:",
+    "localhost:65536",
+    "localhost:-1",
+    "localhost:80x",
+    "localhost: 80",
+    "::1:80",
+    "[::1]",
+    "a b:80",
+    "a/b:80",
+    "localhost:ht tp",
+    "[localhost]:80",
 };
 
 TASK_TEST(malformed_names_and_ports_are_refused_without_a_look_up)
 {
     int before = harness_count_threads();
     for (unsigned i = 0; i < sizeof malformed / sizeof *malformed; i++) {
-        if (coir_tcp_connect(malformed[i]) != -EINVAL || coir_tcp_listen(malformed[i], NULL) != -EINVAL)
+        if (coir_tcp_connect(malformed[i]) != -EINVAL ||
+            coir_tcp_listen(malformed[i], NULL) != -EINVAL)
             harness_fail(__FILE__, __LINE__, "'%s' was not refused", malformed[i]);
     }
     CHECK_EQ(coir_tcp_connect(NULL), -EINVAL);
@@ -208,7 +246,8 @@ static void check_connects(const char *listen_at, const char *connect_to)
     char to[64], port[16];
     coir_addr a;
     int listener = coir_tcp_listen(listen_at, NULL);
-    if (listener == -EAFNOSUPPORT || listener == -EADDRNOTAVAIL || listener == -ENOENT || listener == -EAGAIN)
+    if (listener == -EAFNOSUPPORT || listener == -EADDRNOTAVAIL || listener == -ENOENT ||
+        listener == -EAGAIN)
         return; // no IPv6, or no localhost, on this machine
     CHECK_GE(listener, 0);
     CHECK_EQ(coir_local_addr(listener, &a), 0);

@@ -60,10 +60,7 @@ static void check_timeout(call *c)
     CHECK_GE(coir_now() - begin, COIR_MS(2));
 }
 
-TASK_TEST(every_call_ends_at_its_deadline)
-{
-    each_call(check_timeout);
-}
+TASK_TEST(every_call_ends_at_its_deadline) { each_call(check_timeout); }
 
 static void check_passed(call *c)
 {
@@ -71,10 +68,7 @@ static void check_passed(call *c)
     CHECK_EQ(coir_with_timeout(1, do_call, c), -ETIMEDOUT);
 }
 
-TASK_TEST(every_call_notices_a_deadline_that_has_passed)
-{
-    each_call(check_passed);
-}
+TASK_TEST(every_call_notices_a_deadline_that_has_passed) { each_call(check_passed); }
 
 static void check_outer(call *c)
 {
@@ -85,10 +79,7 @@ static void check_outer(call *c)
     CHECK_EQ(coir_scope_end(&outer, rc), -ETIMEDOUT);
 }
 
-TASK_TEST(an_outer_deadline_is_told_apart)
-{
-    each_call(check_outer);
-}
+TASK_TEST(an_outer_deadline_is_told_apart) { each_call(check_outer); }
 
 static void check_shield(call *c)
 {
@@ -100,10 +91,7 @@ static void check_shield(call *c)
     CHECK_EQ(coir_scope_end(&outer, -ECANCELED), -ETIMEDOUT);
 }
 
-TASK_TEST(a_shield_has_its_own_limit)
-{
-    each_call(check_shield);
-}
+TASK_TEST(a_shield_has_its_own_limit) { each_call(check_shield); }
 
 TASK_TEST(bytes_that_are_there_win_over_a_deadline_nobody_has_noticed)
 {
@@ -124,7 +112,7 @@ TASK_TEST(bytes_that_are_there_win_over_a_deadline_nobody_has_noticed)
 
 typedef struct reader {
     int fd;
-    int got;          // bytes read
+    int got; // bytes read
     coir_scope *scope;
     coir_event opened;
     _Atomic bool ended;

@@ -284,7 +284,8 @@ TEST(runtimes_talk_over_descriptors_and_leave_them_behind)
     for (int round = 0; round < 3; round++) {
         pthread_t t;
         CHECK_EQ(coir_socketpair(shared), 0);
-        for (int again = 0; again < 2; again++) { // the second time the first runtimes' loops are gone
+        for (int again = 0; again < 2;
+             again++) { // the second time the first runtimes' loops are gone
             CHECK_EQ(pthread_create(&t, NULL, run_ping, &rounds), 0);
             CHECK_EQ(coir_run(NULL, pong, &rounds), 0);
             CHECK_EQ(pthread_join(t, NULL), 0);

@@ -2,6 +2,7 @@
 /* Many connections at once: every byte comes back to whom it belongs, and nothing is left. */
 #include "io/pairs.h"
 
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -136,7 +137,7 @@ static int read_forever(void *arg)
 TASK_TEST_TIMEOUT(a_cancelled_group_of_readers_ends_and_closes, 60)
 {
     int n = 1000 / harness_scale(), before = harness_count_fds();
-    int (*pairs)[2] = calloc((size_t)n, sizeof *pairs);
+    int(*pairs)[2] = calloc((size_t)n, sizeof *pairs);
     CHECK(pairs);
     allow_descriptors(2200);
     coir_group g;
@@ -152,6 +153,29 @@ TASK_TEST_TIMEOUT(a_cancelled_group_of_readers_ends_and_closes, 60)
         CHECK_EQ(coir_close(pairs[i][1]), 0);
     CHECK_EQ(harness_count_fds(), before);
     free(pairs);
+}
+
+/* -- more completions at once than any queue holds ------------------------------------------------ */
+
+static int poll_readable(void *arg)
+{
+    return coir_poll((int)(intptr_t)arg, POLLIN) == POLLIN ? 0 : -EIO;
+}
+
+TASK_TEST_TIMEOUT(all_who_poll_one_descriptor_are_woken, 60)
+{
+    for (int kind = 0; kind < PAIRS; kind++) {
+        int fds[2], n = 6000 / harness_scale();
+        make_pair(kind, fds);
+        coir_group g;
+        coir_group_begin(&g, 0);
+        for (int i = 0; i < n; i++)
+            CHECK_EQ(coir_spawn(&g, poll_readable, (void *)(intptr_t)fds[0]), 0);
+        coir_yield();
+        CHECK_EQ(coir_write(fds[1], "x", 1), 1);
+        CHECK_EQ(coir_group_end(&g), 0);
+        close_pair(fds);
+    }
 }
 
 TEST_MAIN("many")

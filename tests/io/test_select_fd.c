@@ -6,10 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static int write_byte(void *arg)
-{
-    return (int)coir_write(*(int *)arg, "x", 1) - 1;
-}
+static int write_byte(void *arg) { return (int)coir_write(*(int *)arg, "x", 1) - 1; }
 
 static void empty(int fd)
 {
@@ -184,7 +181,8 @@ static int select_and_scribble(void *arg)
 {
     storm *s = arg;
     for (int round = 0; round < 300 / harness_scale(); round++) {
-        coir_case cases[] = {COIR_READABLE(s->fds[0][0]), COIR_READABLE(s->fds[1][0]), COIR_AFTER(COIR_US(20))};
+        coir_case cases[] = {COIR_READABLE(s->fds[0][0]), COIR_READABLE(s->fds[1][0]),
+                             COIR_AFTER(COIR_US(20))};
         int i = coir_select(cases, 3);
         memset(cases, 0xA5, sizeof cases);
         CHECK_GE(i, 0);

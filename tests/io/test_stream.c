@@ -60,10 +60,7 @@ TASK_TEST(read_returns_zero_at_the_end_of_the_stream)
     }
 }
 
-static int close_it(void *arg)
-{
-    return coir_close(*(int *)arg);
-}
+static int close_it(void *arg) { return coir_close(*(int *)arg); }
 
 TASK_TEST(waiting_read_sees_the_end_of_the_stream)
 {
@@ -221,7 +218,9 @@ TASK_TEST(read_full_says_how_far_it_came_when_it_is_cancelled)
         coir_scope_cancel(r.scope, "enough");
         CHECK_EQ(coir_group_end(&g), 0);
         CHECK_EQ(r.rc, -ECANCELED);
-        CHECK(r.done == 0 || r.done == 3); // whether it ran before the cancellation is open, what it read is not lost
+        CHECK(r.done == 0 ||
+              r.done ==
+                  3); // whether it ran before the cancellation is open, what it read is not lost
         if (r.done == 0)
             CHECK_EQ(coir_read_full(fds[0], rest, 3, NULL), 0);
         close_pair(fds);

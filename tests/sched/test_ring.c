@@ -88,15 +88,15 @@ TEST_TIMEOUT(one_token_goes_round_while_every_task_migrates, 60)
 
 /* -- a ring of events --------------------------------------------------------------------------------------- */
 
-typedef struct link {
+typedef struct segment {
     coir_event *in, *out;
     atomic_long *passes;
     int rounds;
-} link;
+} segment;
 
 static int follow(void *arg)
 {
-    link *l = arg;
+    segment *l = arg;
     for (int i = 0; i < l->rounds; i++) {
         CHECK_EQ(coir_event_wait(l->in), 0);
         coir_event_reset(l->in);
@@ -110,14 +110,14 @@ static int run_events(void *arg)
 {
     int tasks = *(int *)arg;
     coir_event events[16] = {COIR_EVENT_INIT};
-    link links[16];
+    segment links[16];
     atomic_long passes = 0;
     watchdog dog;
     coir_group g;
     watchdog_begin(&dog, &passes);
     coir_group_begin(&g, 0);
     for (int i = 0; i < tasks; i++) {
-        links[i] = (link){&events[i], &events[(i + 1) % tasks], &passes, 5000 / harness_scale()};
+        links[i] = (segment){&events[i], &events[(i + 1) % tasks], &passes, 5000 / harness_scale()};
         CHECK_EQ(coir_spawn(&g, follow, &links[i]), 0);
     }
     coir_event_set(&events[0]);
