@@ -23,7 +23,7 @@
  *   switches the call may let other tasks run, and return on another thread (see errno, below).
  *   misuse   what can't be reported by a return value is reported on stderr with the task's name, then abort().
  *
- * Runtime resources: a runtime has its workers (threads named "coir/N", all asynchronous signals blocked), per worker
+ * Runtime resources: a runtime has its workers (threads named "NAME/N" after the runtime, all asynchronous signals blocked), per worker
  * one io_uring or epoll descriptor and one eventfd, up to four short-lived "coir/dns" threads while names are being
  * resolved, and, while any runtime exists, one handler for SIGSEGV and SIGBUS that reports stack overflow, chains to
  * what was there before, and is restored by the last runtime (option `flags`: COIR_NO_OVERFLOW_HANDLER).
@@ -45,8 +45,10 @@ extern "C" {
 
 #if defined(__GNUC__)
 #define COIR_API __attribute__((visibility("default")))
+#define COIR_UNUSED __attribute__((unused)) /* not every program uses every inline function */
 #else
 #define COIR_API
+#define COIR_UNUSED
 #endif
 
 /*
@@ -470,24 +472,24 @@ COIR_API void coir_chan_on_drop(coir_chan *c, void (*drop)(void *elem));
  * in disguise: name_chan(c) is for coir_select. */
 #define COIR_CHAN_TYPE(name, T)                                                                                        \
     typedef struct name name;                                                                                          \
-    static inline coir_chan *name##_chan(name *c) { return (coir_chan *)(void *)c; }                                   \
-    static inline name *name##_new(size_t capacity) { return (name *)(void *)coir_chan_new(sizeof(T), capacity); }     \
-    static inline void name##_free(name *c) { coir_chan_free(name##_chan(c)); }                                        \
-    static inline int name##_send(name *c, T value) { return coir_chan_send(name##_chan(c), &value); }                 \
-    static inline int name##_recv(name *c, T *ret_value) { return coir_chan_recv(name##_chan(c), ret_value); }         \
-    static inline int name##_try_send(name *c, T value) { return coir_chan_try_send(name##_chan(c), &value); }         \
-    static inline int name##_try_recv(name *c, T *ret_value) { return coir_chan_try_recv(name##_chan(c), ret_value); } \
-    static inline ssize_t name##_send_n(name *c, const T *values, size_t n)                                            \
+    COIR_UNUSED static inline coir_chan *name##_chan(name *c) { return (coir_chan *)(void *)c; }                       \
+    COIR_UNUSED static inline name *name##_new(size_t capacity) { return (name *)(void *)coir_chan_new(sizeof(T), capacity); } \
+    COIR_UNUSED static inline void name##_free(name *c) { coir_chan_free(name##_chan(c)); }                            \
+    COIR_UNUSED static inline int name##_send(name *c, T value) { return coir_chan_send(name##_chan(c), &value); }     \
+    COIR_UNUSED static inline int name##_recv(name *c, T *ret_value) { return coir_chan_recv(name##_chan(c), ret_value); } \
+    COIR_UNUSED static inline int name##_try_send(name *c, T value) { return coir_chan_try_send(name##_chan(c), &value); } \
+    COIR_UNUSED static inline int name##_try_recv(name *c, T *ret_value) { return coir_chan_try_recv(name##_chan(c), ret_value); } \
+    COIR_UNUSED static inline ssize_t name##_send_n(name *c, const T *values, size_t n)                                \
     {                                                                                                                  \
         return coir_chan_send_n(name##_chan(c), values, n);                                                            \
     }                                                                                                                  \
-    static inline ssize_t name##_recv_n(name *c, T *ret_values, size_t n)                                              \
+    COIR_UNUSED static inline ssize_t name##_recv_n(name *c, T *ret_values, size_t n)                                  \
     {                                                                                                                  \
         return coir_chan_recv_n(name##_chan(c), ret_values, n);                                                        \
     }                                                                                                                  \
-    static inline void name##_close(name *c) { coir_chan_close(name##_chan(c)); }                                      \
-    static inline size_t name##_len(name *c) { return coir_chan_len(name##_chan(c)); }                                 \
-    static inline size_t name##_cap(name *c) { return coir_chan_cap(name##_chan(c)); }
+    COIR_UNUSED static inline void name##_close(name *c) { coir_chan_close(name##_chan(c)); }                          \
+    COIR_UNUSED static inline size_t name##_len(name *c) { return coir_chan_len(name##_chan(c)); }                     \
+    COIR_UNUSED static inline size_t name##_cap(name *c) { return coir_chan_cap(name##_chan(c)); }
 
 /* -- mutex, event, once --------------------------------------------------------------------------------------- */
 

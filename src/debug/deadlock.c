@@ -36,9 +36,6 @@
 
 int64_t coir__deadlock_patience = COIR_MS(20);
 
-/* What has been done about the present quiet state of a runtime. */
-enum { NOTHING, WAITED_FOR, LOOKED_AT };
-
 /* -- threads ---------------------------------------------------------------------------------- */
 
 static bool is_worker(const coir__runtime *rt, pid_t tid)
@@ -234,7 +231,7 @@ static void set_all_looked_at(void)
     for (unsigned i = 1; i < COIR__RUNTIMES_MAX; i++) {
         coir__runtime *rt = atomic_load_explicit(&coir__runtimes[i], memory_order_relaxed);
         if (rt)
-            set_state(rt, runs_of(rt), LOOKED_AT);
+            set_state(rt, runs_of(rt), COIR__QUIET_LOOKED_AT);
     }
 }
 
@@ -266,19 +263,19 @@ static size_t check_locked(coir__runtime *rt, int64_t *ret_again)
     uint32_t runs = runs_of(rt);
     size_t tasks = 0;
     *ret_again = COIR_FOREVER;
-    if (rt->quiet.state == NOTHING || rt->quiet.runs != runs) {
-        set_state(rt, runs, WAITED_FOR);
+    if (rt->quiet.state == COIR__QUIET_NEW || rt->quiet.runs != runs) {
+        set_state(rt, runs, COIR__QUIET_WAITED_FOR);
         *ret_again = rt->quiet.delay = coir__deadlock_patience;
         return 0;
     }
-    if (rt->quiet.state == LOOKED_AT)
+    if (rt->quiet.state == COIR__QUIET_LOOKED_AT)
         return 0;
     switch (look(&tasks)) {
     case DEADLOCK:
         set_all_looked_at();
         break;
     case FOREIGN_THREADS:
-        set_state(rt, runs, LOOKED_AT);
+        set_state(rt, runs, COIR__QUIET_LOOKED_AT);
         break;
     case UNSETTLED: /* another runtime has something to do, or a worker was up for a moment */
         rt->quiet.delay = rt->quiet.delay < DELAY_MAX / 2 ? rt->quiet.delay * 2 : DELAY_MAX;

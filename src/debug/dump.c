@@ -349,7 +349,9 @@ static void add_thread(struct dump *d, coir__task *t)
 static void add_descriptor(struct dump *d, coir__task *t)
 {
     unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
-    if (t->rt != d->rt || flags & COIR__TASK_JOINING)
+    if (flags & COIR__TASK_JOINING) /* its end does not wait for the lock any more */
+        return;
+    if (t->rt != d->rt)
         return;
     if (flags & COIR__TASK_THREAD)
         add_thread(d, t);

@@ -34,6 +34,7 @@
 #include "loop/attempt.h"
 #include "loop/engines.h"
 #include "loop/fd.h"
+#include "sched/upcall.h"
 
 #define EVENTS 256
 #define WAKE UINT64_MAX
@@ -316,12 +317,14 @@ static int epoll_poll(coir_loop *loop, int64_t timeout)
     epoll_loop *l = from(loop);
     int completed = 0;
     int n = wait_for_events(l, timeout);
+    if (n < 0 && errno != EINTR)
+        coir__misuse("epoll_wait: %s; has somebody closed the descriptor of the runtime's loop?",
+                     coir_strerror(errno));
     for (int i = 0; i < n; i++) {
-        if (l->events[i].data.u64 == WAKE)
-            atomic_exchange(&l->woken,
-                            false); /* pairs with wake: what it stands for is seen after the poll */
-        else
+        if (l->events[i].data.u64 != WAKE)
             completed += serve(l, &l->events[i]);
+        else /* pairs with wake: what it stands for is seen after the poll */
+            atomic_exchange(&l->woken, false);
     }
     return n == EVENTS ? -EAGAIN : completed;
 }

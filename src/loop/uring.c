@@ -36,6 +36,7 @@
 #include "loop/engines.h"
 #include "loop/fd.h"
 #include "loop/uring_compat.h"
+#include "sched/upcall.h"
 
 #define SUBMISSIONS 256
 #define COMPLETIONS 4096
@@ -84,7 +85,7 @@ static unsigned publish(uring_loop *l)
 }
 
 /* Submits all, runs what the kernel has deferred, and waits for a completion up to `timeout`. */
-static int enter(uring_loop *l, int64_t timeout)
+static int try_enter(uring_loop *l, int64_t timeout)
 {
     unsigned flags = IORING_ENTER_GETEVENTS | l->enter_flags;
     if (timeout <= 0)
@@ -95,6 +96,25 @@ static int enter(uring_loop *l, int64_t timeout)
         arg.ts = (uint64_t)(uintptr_t)&ts;
     return io_uring_enter2(l->enter_fd, publish(l), 1, flags | IORING_ENTER_EXT_ARG,
                            (sigset_t *)(void *)&arg, sizeof arg);
+}
+
+/* The same. 0, or less if the kernel is short of memory or room; nothing else can be wrong with a ring of ours. */
+static int enter(uring_loop *l, int64_t timeout)
+{
+    int rc = try_enter(l, timeout);
+    switch (rc) {
+    case -EBADF:
+    case -ENXIO:
+    case -EINVAL:
+    case -EOPNOTSUPP:
+        coir__misuse("io_uring_enter: %s; has somebody closed the descriptor of the runtime's ring?",
+                     coir_strerror(rc));
+    case -ETIME:
+    case -EINTR:
+        return 0;
+    default:
+        return rc < 0 ? rc : 0;
+    }
 }
 
 static unsigned kernel_flags(const uring_loop *l)

@@ -15,7 +15,8 @@
 #include "base/log.h"
 #include "sched/runtime.h"
 
-_Thread_local coir__worker *coir__local_worker;
+/* `used`: where the access is assembly the compiler sees none, and link-time optimisation would drop it. */
+__attribute__((used)) _Thread_local coir__worker *coir__local_worker;
 
 COIR__NOINLINE coir__worker *coir__worker_far(void)
 {

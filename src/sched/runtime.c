@@ -412,6 +412,7 @@ static int runtime_new(coir__runtime **ret, const coir_options *given)
         if (!w || !(w->caches = calloc(COIR__STACK_CLASSES, sizeof *w->caches)))
             goto fail;
         w->chaos = keys.migrate != 0 && !rt->solo;
+        atomic_store_explicit(&w->wheel.next, COIR_FOREVER, memory_order_relaxed); /* others look before it has started */
     }
     *ret = rt;
     return 0;

@@ -75,12 +75,14 @@ COIR__NOINLINE int coir__leave_keeping(coir__worker *w, coir__task *self, coir__
     bool keeps_fp = (atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0;
     coir__fpenv fp = coir__fpenv_save();
     coir__eh eh = *w->eh;
-    w->eh->caught = NULL;
-    w->eh->uncaught = 0;
+    bool keeps_eh = eh.caught || eh.uncaught; /* else not written: see coir__leave_publish() */
+    if (keeps_eh)
+        *w->eh = (coir__eh){0};
     if (keeps_fp)
         coir__fpenv_reset();
     int result = coir__switch(&self->ctx, &next->ctx, word, value);
-    *coir__worker_or_null()->eh = eh;
+    if (keeps_eh)
+        *coir__worker_or_null()->eh = eh;
     if (keeps_fp)
         coir__fpenv_load(fp);
     return result;
@@ -281,7 +283,7 @@ void coir__runtime_patrol(coir__runtime *rt)
     do {
         if (!patrol_begin(rt) || rouse_any(rt, COIR__ROUSED_TO_PATROL))
             return;
-        patrol_end(rt); /* all are awake; the next to sleep takes it up */
+        atomic_store(&rt->patrol, 0); /* all are awake; the next to sleep takes it up, and nobody need tell it */
     } while (any_asleep(rt)); /* who fell asleep meanwhile has taken our word for a patrol: pairs with worker_sleep() */
 }
 
@@ -482,7 +484,10 @@ static uint32_t worker_sleep(coir__worker *w, int64_t timeout)
         w->engine->poll(w->loop, timeout);
     }
     atomic_fetch_sub(&rt->sleepers, 1);
-    return atomic_exchange(&w->sleeping, COIR__AWAKE);
+    uint32_t state = atomic_exchange(&w->sleeping, COIR__AWAKE);
+    if (!w->solo && !w->on_patrol && atomic_load(&rt->patrol) == 0) /* what coir__runtime_patrol() may have cleared */
+        atomic_fetch_or_explicit(&w->careful, COIR__CAREFUL_UNWATCHED, memory_order_relaxed);
+    return state;
 }
 
 static int64_t time_to_timer(coir__worker *w)
@@ -580,8 +585,17 @@ static void worker_tick(coir__worker *w)
     }
 }
 
+/* A task is about to run that may keep the worker from its timers, and nobody looks after it. */
+static bool patrol_is_wanted(coir__worker *w)
+{
+    return (atomic_load_explicit(&w->careful, memory_order_relaxed) & COIR__CAREFUL_UNWATCHED) &&
+           atomic_load_explicit(&w->wheel.next, memory_order_relaxed) != COIR_FOREVER;
+}
+
 static void worker_switch(coir__worker *w, coir__task *t)
 {
+    if (coir__unlikely(patrol_is_wanted(w)))
+        coir__runtime_patrol(w->runtime);
     if (t->ctx.sp == NULL)
         task_attach(t, coir__stack_take(w->runtime->stacks, worker_cache(w, t), t->stack_class));
     w->budget = w->private_count ? COIR__BUDGET / 16 : COIR__BUDGET;
@@ -591,7 +605,7 @@ static void worker_switch(coir__worker *w, coir__task *t)
     w->current = &w->base;
 }
 
-void coir__worker_run(coir__worker *w)
+static void run_until_stopped(coir__worker *w)
 {
     for (;;) {
         worker_tick(w);
@@ -607,6 +621,18 @@ void coir__worker_run(coir__worker *w)
             patrol_leave(w);
         worker_switch(w, t);
     }
+}
+
+/* The thread may be inside a C++ handler, whose exception is none of the tasks'. */
+void coir__worker_run(coir__worker *w)
+{
+    coir__eh outer = *w->eh;
+    bool keeps_eh = outer.caught || outer.uncaught;
+    if (coir__unlikely(keeps_eh))
+        *w->eh = (coir__eh){0};
+    run_until_stopped(w);
+    if (coir__unlikely(keeps_eh))
+        *w->eh = outer;
 }
 
 /* -- life ------------------------------------------------------------------------------------------------------- */

@@ -6,13 +6,13 @@
  *
  * Barging: an unlock frees the word and wakes the first waiter, who competes with whoever comes by. That is what
  * throughput wants: a hand-off makes every section cost a switch. But a waiter that has been passed over for about 1 ms
- * turns hand-off on: from then on an unlock gives the mutex to the first in line, until a waiter gets it that did not wait
- * that long. (The scheme of Go's sync.Mutex.)
+ * turns hand-off on: from then on an unlock gives the mutex to the first in line, until nobody waits. (In the manner of Go's
+ * sync.Mutex.)
  *
  * I1  bit 0 is set whenever the list is not empty; it changes under the lock. So an unlock by compare-and-swap from
  *     "owner, nobody waits" is complete.
- * I2  an unlocker's last access to a mutex that nobody waits for is the one that frees the owner word: it may be destroyed by
- *     its last user at once.
+ * I2  the owner word becomes free by the unlocker's last access, if nobody waits; or under the lock, while somebody is in the
+ *     list, whose bit sends the next unlocker to the lock. So a mutex may be destroyed by its last user at once.
  * I3  every wake is answered: a waiter that is woken and then cancelled can't be, because it returns from its park with
  *     success and competes; if it leaves (cancelled on its next wait) and the mutex is free, it passes the wake on.
  */
@@ -157,26 +157,34 @@ int coir_mutex_try_lock(coir_mutex *mutex)
     return owner_of(atomic_load_explicit(&m->owner, memory_order_relaxed)) == self ? -EDEADLK : -EAGAIN;
 }
 
-/* Somebody waits: hands over, or frees and wakes. */
-static COIR__NOINLINE void unlock_slow(struct mutex *m, coir__worker *w, coir__task *self)
+/* Hands over, or frees and wakes. False: somebody has come to wait meanwhile, and the caller still holds the mutex. */
+static bool unlock_step(struct mutex *m, coir__worker *w, coir__task *self)
 {
-    if (owner_of(atomic_load_explicit(&m->owner, memory_order_relaxed)) != self)
-        coir__misuse("coir_mutex_unlock: the caller does not hold mutex %p", (void *)m);
     uint32_t was = 0;
     coir__lock_take(&m->lock);
     coir__node *n = coir__claim_first(&m->waiters, NULL, &was);
     bool hand = n && m->hand_off;
+    bool more = !coir__list_is_empty(&m->waiters);
     if (hand) /* nobody but `n` can have it from here on, and `n` sleeps until we wake it */
         atomic_store_explicit(&m->owner, (uintptr_t)n->task | WAITERS, memory_order_release);
+    else if (more) /* I2: whoever gets it now finds the bit, and comes to the lock */
+        atomic_store_explicit(&m->owner, WAITERS, memory_order_release);
     settle_locked(m);
     coir__lock_drop(&m->lock);
-    uintptr_t left = 0;
-    if (!hand) /* not under the lock: whoever gets the mutex now may destroy it (I2) */
-        left = atomic_fetch_and_explicit(&m->owner, WAITERS, memory_order_release);
+    uintptr_t word = (uintptr_t)self;
+    bool done = hand || more ||
+                atomic_compare_exchange_strong_explicit(&m->owner, &word, 0, memory_order_release, memory_order_relaxed);
     if (n)
         coir__wake(w, n, was, hand ? HANDED : WOKEN);
-    else if (left & WAITERS)
-        mutex_pass(m, w); /* somebody came to wait after we had looked, and keeps the mutex alive */
+    return done;
+}
+
+static COIR__NOINLINE void unlock_slow(struct mutex *m, coir__worker *w, coir__task *self)
+{
+    if (owner_of(atomic_load_explicit(&m->owner, memory_order_relaxed)) != self)
+        coir__misuse("coir_mutex_unlock: the caller does not hold mutex %p", (void *)m);
+    while (!unlock_step(m, w, self))
+        ;
 }
 
 void coir_mutex_unlock(coir_mutex *mutex)

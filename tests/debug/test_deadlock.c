@@ -7,6 +7,7 @@
 #include "debug/dump_text.h"
 
 #include "debug/deadlock.h"
+#include "sched/runtime.h"
 
 #include <coir/net.h>
 #include <dirent.h>
@@ -344,11 +345,23 @@ static int child_under_deadline(void *arg)
 
 TEST(a_deadline_around_a_group_is_no_deadlock) { run_without_report(child_under_deadline, NULL); }
 
-/* A thread that sends when everybody sleeps. */
+static bool is_looked_at(void)
+{
+    bool looked_at = false;
+    coir__lock_take(&coir__runtimes_lock);
+    coir__runtime *rt = atomic_load(&coir__runtimes[1]);
+    if (rt)
+        looked_at = rt->quiet.state == COIR__QUIET_LOOKED_AT;
+    coir__lock_drop(&coir__runtimes_lock);
+    return looked_at;
+}
+
+/* A thread that sends when the quiet runtime has been looked at. */
 static void *send_later(void *arg)
 {
     int n = 42;
-    await_all_asleep();
+    while (!is_looked_at())
+        sched_yield();
     CHECK_EQ(coir_chan_send(arg, &n), 0);
     return NULL;
 }

@@ -124,6 +124,27 @@ TEST(without_rwf_nosignal_sigpipe_is_held_back)
     CHECK(sigismember(&pending, SIGPIPE));
 }
 
+static int close_everything(void *arg)
+{
+    (void)arg;
+    for (int fd = 3; fd < 64; fd++)
+        close(fd);
+    return coir_sleep(COIR_MS(1));
+}
+
+static int run_and_close_everything(void *arg)
+{
+    coir_options o = {.workers = 1};
+    unsetenv("COIR_WORKERS");
+    setenv("COIR_ENGINE", "epoll", 1);
+    return coir_run(&o, close_everything, arg);
+}
+
+TEST(a_loop_whose_descriptor_was_closed_is_reported)
+{
+    CHECK_ABORTS(run_and_close_everything, NULL, "has somebody closed");
+}
+
 TEST(a_ring_that_can_not_be_registered_works)
 {
     forbid(SYS_io_uring_register, EPERM);

@@ -8,13 +8,22 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#ifdef __cplusplus
+#include <atomic>
+using std::atomic_fetch_add;
+using std::atomic_int;
+using std::atomic_load;
+using std::atomic_long;
+#else
+#include <stdatomic.h>
+#endif
 
 #if defined(__SANITIZE_THREAD__)
 #define SCHED_TSAN 1
@@ -45,7 +54,8 @@
 /* Runs with so many workers, whatever the environment says. */
 UNUSED static int run_on(unsigned workers, coir_fn *fn, void *arg)
 {
-    coir_options o = {.workers = workers};
+    coir_options o = COIR_OPTIONS_INIT;
+    o.workers = workers;
     unsetenv("COIR_WORKERS");
     return coir_run(&o, fn, arg);
 }
@@ -70,10 +80,11 @@ UNUSED static pthread_t thread_start(void *(*fn)(void *), void *arg)
 
 UNUSED static void thread_finish(pthread_t thread) { CHECK_EQ(pthread_join(thread, NULL), 0); }
 
-/* Until threads that have been joined have left the kernel's list. */
-UNUSED static void threads_settle(int most)
+/* Until there are `more` threads than the `before` of an earlier count, at most: those that have been joined stay in the
+ * kernel's list for a moment. A sanitizer starts one of its own with the first other. */
+UNUSED static void threads_settle(int before, int more)
 {
-    while (harness_count_threads() > most + SCHED_TSAN)
+    while (harness_count_threads() > before + more + SCHED_TSAN)
         sched_yield();
 }
 

@@ -230,10 +230,10 @@ TEST(a_scope_of_the_thread_does_not_reach_into_its_runtime)
 
 TEST(descriptors_and_threads_are_as_before)
 {
-    int fds = harness_count_fds();
+    int fds = harness_count_fds(), threads = harness_count_threads();
     CHECK_EQ(coir_run(NULL, be_a_task, NULL), 0);
     CHECK_EQ(harness_count_fds(), fds);
-    threads_settle(1);
+    threads_settle(threads, 0);
 }
 
 static void own_handler(int signal_number) { (void)signal_number; }

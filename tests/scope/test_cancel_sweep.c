@@ -1,156 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * test_cancel_sweep.c - a cancellation swept across the completion of every call that waits.
- *
- *   victim     opens a scope, calls, waits until the other two are through, closes the scope
- *   completer  lets the call complete, at some moment
- *   canceller  cancels the scope, at some moment; a task or a thread
- *
- * Whatever comes first: the call either succeeded, and its effect is there, or it returned -ECANCELED, and nothing has
- * happened; and the next call, in a fresh scope, knows nothing of it.
- */
-#include "sync/wait_tools.h"
-
-typedef struct race race;
-
-typedef struct contest {
-    void (*prepare)(race *r);  /* the victim, before its scope */
-    int (*call)(race *r);      /* the victim */
-    void (*complete)(race *r); /* the completer */
-    void (*settle)(race *r);   /* the victim, when all is over: counts what is where */
-} contest;
-
-struct race {
-    const contest *contest;
-    int rounds;
-    coir_scope scope;
-    coir_chan *starts;              /* one for each of the others, when the scope is open */
-    _Atomic int open;               /* the round whose scope is open */
-    _Atomic int returned;           /* the round whose call has returned */
-    _Atomic int cancelled, through; /* the rounds that canceller and completer are through with */
-    int rc;
-    dice victim, completer, canceller;
-    /* what is waited for */
-    coir_chan *c, *other;
-    coir_event e;
-    coir_mutex m;
-    coir_once once;
-    coir_group *g;
-    coir_task target, bystander;
-    _Atomic int ready, runs, moved;
-    int got, result, choice;
-    int elems[4];
-};
-
-/* -- the three ---------------------------------------------------------------------------------------------- */
-
-static void dawdle(dice *d)
-{
-    for (uint32_t i = dice_below(d, 4); i > 0; i--)
-        coir_yield();
-    dice_spin(d, dice_below(d, 3));
-}
-
-static int cancel_rounds(void *arg)
-{
-    race *r = arg;
-    for (int round = 1; round <= r->rounds; round++) {
-        CHECK_EQ(coir_chan_recv(r->starts, NULL), 0);
-        dawdle(&r->canceller);
-        coir_scope_cancel(&r->scope, "sweep");
-        atomic_store(&r->cancelled, round);
-    }
-    return 0;
-}
-
-static int complete_rounds(void *arg)
-{
-    race *r = arg;
-    for (int round = 1; round <= r->rounds; round++) {
-        CHECK_EQ(coir_chan_recv(r->starts, NULL), 0);
-        dawdle(&r->completer);
-        r->contest->complete(r);
-        atomic_store(&r->through, round);
-    }
-    return 0;
-}
-
-/* A call in a scope of its own, after a cancelled one: nothing of that is left. */
-static void check_fresh_scope(void)
-{
-    coir_scope s;
-    coir_event set = COIR_EVENT_INIT;
-    coir_event_set(&set);
-    CHECK_EQ(coir_check(), 0);
-    coir_scope_begin(&s, COIR_FOREVER);
-    CHECK_EQ(coir_check(), 0);
-    CHECK_EQ(coir_event_wait(&set), 0);
-    CHECK_EQ(coir_sleep(0), 0);
-    CHECK_EQ(coir_scope_end(&s, 0), 0);
-}
-
-static void run_round(race *r, int round)
-{
-    if (r->contest->prepare)
-        r->contest->prepare(r);
-    coir_scope_begin(&r->scope, COIR_FOREVER);
-    atomic_store(&r->open, round);
-    for (int i = 0; i < 2; i++)
-        CHECK_EQ(coir_chan_try_send(r->starts, NULL), 0);
-    dawdle(&r->victim);
-    r->rc = r->contest->call(r);
-    atomic_store(&r->returned, round);
-    CHECK(r->rc == 0 || r->rc == -ECANCELED);
-    await_value(&r->cancelled, round);
-    await_value(&r->through, round);
-    CHECK_EQ(coir_check(), -ECANCELED); /* the next call reports it, whatever became of this one */
-    CHECK_EQ(coir_scope_end(&r->scope, r->rc), r->rc);
-    check_fresh_scope();
-    if (r->contest->settle)
-        r->contest->settle(r);
-}
-
-static void run_race(const contest *k, size_t capacity, bool from_thread)
-{
-    race *r = calloc(1, sizeof *r);
-    coir_group g, targets;
-    test_thread thread;
-    r->contest = k;
-    r->rounds = rounds_of(from_thread ? 200 : 3000);
-    r->canceller.state = 17;
-    r->completer.state = 4;
-    CHECK((r->c = coir_chan_new(sizeof(int), capacity)) != NULL);
-    CHECK((r->starts = coir_chan_new(0, 2)) != NULL);
-    CHECK((r->other = coir_chan_new(sizeof(int), 0)) != NULL);
-    coir_group_begin(&g, 0);
-    coir_group_begin(&targets, 0);
-    r->g = &targets;
-    CHECK_EQ(coir_spawn(&g, complete_rounds, r), 0);
-    if (from_thread)
-        thread_start(&thread, cancel_rounds, r);
-    else
-        CHECK_EQ(coir_spawn(&g, cancel_rounds, r), 0);
-    for (int round = 1; round <= r->rounds; round++)
-        run_round(r, round);
-    CHECK_EQ(coir_group_end(&targets), 0);
-    CHECK_EQ(coir_group_end(&g), 0);
-    if (from_thread)
-        CHECK_EQ(thread_finish(&thread), 0);
-    CHECK_EQ(coir_chan_len(r->c), 0);
-    coir_chan_free(r->c);
-    coir_chan_free(r->other);
-    coir_chan_free(r->starts);
-    free(r);
-}
-
-/* On the given contest: cancelled by a task, and by a thread. */
-static void sweep(const contest *k, size_t capacity)
-{
-    run_race(k, capacity, false);
-    run_race(k, capacity, true);
-}
-
-static bool call_has_returned(race *r) { return atomic_load(&r->returned) == atomic_load(&r->open); }
+/* test_cancel_sweep.c - every call that waits, in a race of its completion with a cancellation: race.h says how. */
+#include "scope/race.h"
 
 /* -- channels ----------------------------------------------------------------------------------------------- */
 
@@ -175,16 +25,17 @@ static void settle_recv(race *r)
 {
     int left = -1, rc = coir_chan_try_recv(r->c, &left);
     CHECK_EQ(r->got, r->rc == 0 ? 7 : -1);
-    CHECK_EQ((r->rc == 0) + (rc == 0), r->moved); /* it is with the victim, or still in the buffer, or never left */
+    CHECK_EQ((r->rc == 0) + (rc == 0),
+             r->moved); /* it is with the victim, or still in the buffer, or never left */
 }
 
-TASK_TEST(receive_at_rendezvous)
+TASK_TEST(a_cancelled_receive_took_nothing)
 {
     static const contest k = {forget, call_recv, offer, settle_recv};
     sweep(&k, 0);
 }
 
-TASK_TEST(receive_from_a_buffer)
+TASK_TEST(a_cancelled_receive_from_a_buffer_took_nothing)
 {
     static const contest k = {forget, call_recv, offer, settle_recv};
     sweep(&k, 1);
@@ -207,7 +58,7 @@ static void settle_send(race *r)
     CHECK_EQ(r->rc == 0, r->moved + (rc == 0));
 }
 
-TASK_TEST(send_at_rendezvous)
+TASK_TEST(a_cancelled_send_gave_nothing)
 {
     static const contest k = {forget, call_send, take, settle_send};
     sweep(&k, 0);
@@ -229,7 +80,7 @@ static void settle_full(race *r)
         CHECK_EQ(left, r->moved ? 9 : 5);
 }
 
-TASK_TEST(send_to_a_full_buffer)
+TASK_TEST(a_cancelled_send_to_a_full_buffer_gave_nothing)
 {
     static const contest k = {fill, call_send, take, settle_full};
     sweep(&k, 1);
@@ -258,7 +109,7 @@ static void settle_recv_n(race *r)
         CHECK_GT(r->elems[i], r->elems[i - 1]);
 }
 
-TASK_TEST(receive_a_batch)
+TASK_TEST(a_cancelled_batch_receive_took_nothing)
 {
     static const contest k = {forget, call_recv_n, offer_three, settle_recv_n};
     sweep(&k, 3);
@@ -287,7 +138,7 @@ static void settle_send_n(race *r)
     CHECK_EQ(sum, r->result + 1);
 }
 
-TASK_TEST(send_a_batch)
+TASK_TEST(a_cancelled_batch_send_gave_nothing)
 {
     static const contest k = {fill, call_send_n, take_three, settle_send_n};
     sweep(&k, 1);
@@ -314,7 +165,7 @@ static void settle_close(race *r)
     CHECK_EQ(coir_chan_recv(r->c, &r->got), -EPIPE);
 }
 
-TASK_TEST(close)
+TASK_TEST(close_or_cancellation_ends_a_receive)
 {
     static const contest k = {renew, call_recv_closed, close_it, settle_close};
     sweep(&k, 0);
@@ -327,7 +178,7 @@ static int call_event(race *r) { return coir_event_wait(&r->e); }
 static void set(race *r) { coir_event_set(&r->e); }
 static void settle_event(race *r) { CHECK_EQ(coir_event_wait(&r->e), 0); }
 
-TASK_TEST(event)
+TASK_TEST(an_event_or_cancellation_ends_a_wait)
 {
     static const contest k = {reset, call_event, set, settle_event};
     sweep(&k, 0);
@@ -376,7 +227,7 @@ static void settle_mutex(race *r)
     coir_mutex_unlock(&r->m);
 }
 
-TASK_TEST(mutex)
+TASK_TEST(a_cancelled_lock_holds_nothing_and_passes_its_wake_on)
 {
     static const contest k = {begin_mutex, call_lock, hold_and_release, settle_mutex};
     sweep(&k, 0);
@@ -411,7 +262,7 @@ static void settle_once(race *r)
     CHECK_EQ(r->runs, 1);
 }
 
-TASK_TEST(once)
+TASK_TEST(a_cancelled_once_leaves_the_first_to_its_work)
 {
     static const contest k = {begin_once, call_once, run_once, settle_once};
     sweep(&k, 0);
@@ -428,7 +279,7 @@ static int call_sleep(race *r)
 
 static void nothing(race *r) { (void)r; }
 
-TASK_TEST(sleep_)
+TASK_TEST(a_timer_or_cancellation_ends_a_sleep)
 {
     static const contest k = {NULL, call_sleep, nothing, NULL};
     sweep(&k, 0);
@@ -456,7 +307,7 @@ static void settle_join(race *r)
     CHECK_EQ(result, r->rc == 0 ? -1 : 4);
 }
 
-TASK_TEST(join)
+TASK_TEST(a_cancelled_join_leaves_the_result)
 {
     static const contest k = {begin_target, call_join, set, settle_join};
     sweep(&k, 0);
@@ -473,8 +324,9 @@ static void begin_select(race *r)
 
 static int call_select(race *r)
 {
-    coir_case cases[] = {COIR_RECV(r->c, &r->got), COIR_SEND(r->other, &(int){9}), COIR_JOINED(r->target),
-                         COIR_AFTER(COIR_S(1000)), COIR_SEND(r->c, &(int){6})};
+    coir_case cases[] = {COIR_RECV(r->c, &r->got), COIR_SEND(r->other, &(int){9}),
+                         COIR_JOINED(r->target), COIR_AFTER(COIR_S(1000)),
+                         COIR_SEND(r->c, &(int){6})};
     int i = coir_select(cases, 5);
     if (i < 0)
         return i;
@@ -523,7 +375,7 @@ static void settle_select(race *r)
     CHECK_EQ(coir_chan_try_recv(r->other, &r->got), -EAGAIN);
 }
 
-TASK_TEST(select_)
+TASK_TEST(a_cancelled_select_did_nothing)
 {
     static const contest k = {begin_select, call_select, complete_select, settle_select};
     sweep(&k, 0);

@@ -337,7 +337,10 @@ static int about_to_wait(void *arg)
     return 0;
 }
 
-TEST(a_call_about_to_wait_looks_at_the_clock) { CHECK_EQ(run_on_test_clock(about_to_wait, NULL), 0); }
+TEST(a_call_about_to_wait_looks_at_the_clock)
+{
+    CHECK_EQ(run_on_test_clock(about_to_wait, NULL), 0);
+}
 
 static int end_looks(void *arg)
 {

@@ -20,9 +20,11 @@ typedef struct cell cell;
 /* A call that waits, and what ends its wait. */
 typedef struct operation {
     const char *name;
-    int (*call)(cell *c);      /* the body: waits */
-    bool (*complete)(cell *c); /* the driver: ends the wait; whether it met it (always, where that can't be told) */
-    bool tells;                /* `complete` can tell */
+    int (*call)(cell *c); /* the body: waits */
+    bool (*complete)(
+        cell *
+            c); /* the driver: ends the wait; whether it met it (always, where that can't be told) */
+    bool tells; /* `complete` can tell */
 } operation;
 
 struct cell {
@@ -30,7 +32,8 @@ struct cell {
     enum cause cause;
     enum moment moment;
     bool shielded;
-    bool pass_check; /* the body ends its scopes with what coir_check() says, not with the call's result */
+    bool
+        pass_check; /* the body ends its scopes with what coir_check() says, not with the call's result */
     /* what is waited for */
     coir_chan *chan;
     coir_event event;
@@ -122,7 +125,10 @@ static bool is_seen(const cell *c)
     return hits_inner || !c->shielded;
 }
 
-static bool is_deadline(const cell *c) { return c->cause != CANCEL_INNER && c->cause != CANCEL_OUTER; }
+static bool is_deadline(const cell *c)
+{
+    return c->cause != CANCEL_INNER && c->cause != CANCEL_OUTER;
+}
 
 typedef struct outcome {
     int rc, inside, inner_end, outside, outer_end;
@@ -148,15 +154,15 @@ static void check_cell(const cell *c, bool completed)
     static const char *const causes[] = {"inner", "outer", "both", "cancel inner", "cancel outer"};
     static const char *const moments[] = {"before", "at", "after"};
     outcome o = expect(c, completed);
-    if (c->rc == o.rc && c->inside == o.inside && c->inner_end == o.inner_end && c->outside == o.outside &&
-        c->outer_end == o.outer_end)
+    if (c->rc == o.rc && c->inside == o.inside && c->inner_end == o.inner_end &&
+        c->outside == o.outside && c->outer_end == o.outer_end)
         return;
     harness_fail(__FILE__, __LINE__,
                  "%s, %s, %s%s%s: call %d, inside %d, inner end %d, outside %d, outer end %d; "
                  "expected %d, %d, %d, %d, %d",
                  c->op->name, causes[c->cause], moments[c->moment], c->shielded ? ", shielded" : "",
-                 c->pass_check ? ", check" : "", c->rc, c->inside, c->inner_end, c->outside, c->outer_end, o.rc,
-                 o.inside, o.inner_end, o.outside, o.outer_end);
+                 c->pass_check ? ", check" : "", c->rc, c->inside, c->inner_end, c->outside,
+                 c->outer_end, o.rc, o.inside, o.inner_end, o.outside, o.outer_end);
 }
 
 /* -- body and driver ---------------------------------------------------------------------------------------- */

@@ -184,7 +184,8 @@ TASK_TEST(a_waiter_may_destroy_the_event_that_a_thread_has_set)
 
 TASK_TEST(sleep_is_never_early)
 {
-    static const int64_t times[] = {1, COIR_US(1), COIR_US(16), COIR_US(100), COIR_MS(1), COIR_MS(3)};
+    static const int64_t times[] = {1,          COIR_US(1), COIR_US(16), COIR_US(100),
+                                    COIR_MS(1), COIR_MS(3)};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
         int64_t begin = coir_now();
         CHECK_EQ(coir_sleep(times[i]), 0);
@@ -260,7 +261,8 @@ TASK_TEST(a_sleep_without_end_ends_by_cancellation)
 {
     coir_group g;
     coir_group_begin(&g, 0);
-    coir_task a = start_task(&g, sleep_forever, NULL), b = start_task(&g, sleep_nearly_forever, NULL);
+    coir_task a = start_task(&g, sleep_forever, NULL),
+              b = start_task(&g, sleep_nearly_forever, NULL);
     await_parked(a);
     await_parked(b);
     coir_group_cancel(&g, "test");

@@ -340,6 +340,9 @@ TEST(unlocking_what_another_holds_aborts_and_names_the_task)
     CHECK_TASK_ABORTS(let_others_unlock, NULL, "in task 'thief'");
 }
 
-TEST(unlocking_in_a_thread_what_is_free_aborts) { CHECK_ABORTS(unlock_free, NULL, "in a plain thread"); }
+TEST(unlocking_in_a_thread_what_is_free_aborts)
+{
+    CHECK_ABORTS(unlock_free, NULL, "in a plain thread");
+}
 
 TEST_MAIN("mutex")

@@ -4,10 +4,10 @@
 
 typedef struct job {
     coir_once once;
-    coir_event go;      /* lets the function return */
+    coir_event go; /* lets the function return */
     _Atomic int runs;
-    int fail_first;     /* so many runs fail with -EIO */
-    int result;         /* of the others */
+    int fail_first; /* so many runs fail with -EIO */
+    int result;     /* of the others */
 } job;
 
 static int do_job(void *arg)

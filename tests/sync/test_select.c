@@ -249,8 +249,9 @@ TASK_TEST(losers_that_were_waited_for_are_left_without_a_waiter)
     coir_chan *a = new_chan(0), *b = new_chan(0), *out = new_chan(0);
     coir_event e = COIR_EVENT_INIT;
     int got_a = -1, got_b = -1, sent = 6, value = 7;
-    chooser k = {.cases = {COIR_RECV(a, &got_a), COIR_RECV(b, &got_b), COIR_SEND(out, &sent), COIR_SET(&e)},
-                 .n = 4};
+    chooser k = {
+        .cases = {COIR_RECV(a, &got_a), COIR_RECV(b, &got_b), COIR_SEND(out, &sent), COIR_SET(&e)},
+        .n = 4};
     coir_group_begin(&g, 0);
     start_choosing(&k, &g);
     CHECK_EQ(coir_chan_try_send(b, &value), 0);
@@ -431,7 +432,8 @@ TASK_TEST(a_cancelled_select_leaves_nothing_behind_and_writes_no_result)
     coir_group g;
     coir_chan *a = new_chan(0), *b = new_chan(0);
     int got = 1, sent = 2, value = 3;
-    chooser k = {.cases = {COIR_RECV(a, &got), COIR_SEND(b, &sent), COIR_AFTER(COIR_S(1000))}, .n = 3};
+    chooser k = {.cases = {COIR_RECV(a, &got), COIR_SEND(b, &sent), COIR_AFTER(COIR_S(1000))},
+                 .n = 3};
     coir_group_begin(&g, 0);
     start_choosing(&k, &g);
     CHECK_EQ(coir_cancel(k.task, "test"), 0);

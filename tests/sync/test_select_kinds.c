@@ -300,7 +300,8 @@ TASK_TEST(a_thread_selects_over_channels)
 {
     coir_chan *a = coir_chan_new(sizeof(int), 0), *b = coir_chan_new(sizeof(int), 0);
     int got_a = 0, got_b = 0, value = 6;
-    chooser k = {.cases = {COIR_RECV(a, &got_a), COIR_RECV(b, &got_b), COIR_AFTER(COIR_S(1000))}, .n = 3};
+    chooser k = {.cases = {COIR_RECV(a, &got_a), COIR_RECV(b, &got_b), COIR_AFTER(COIR_S(1000))},
+                 .n = 3};
     test_thread t;
     thread_start(&t, choose, &k);
     thread_await_parked(&t);

@@ -10,9 +10,9 @@
 typedef struct storm {
     coir_chan *c[CHANNELS];
     int total;
-    _Atomic int next;     /* item to send */
+    _Atomic int next; /* item to send */
     _Atomic int received;
-    _Atomic int stop;     /* for whoever disturbs */
+    _Atomic int stop; /* for whoever disturbs */
     _Atomic unsigned char *seen;
     bool disturbed;
 } storm;
@@ -52,7 +52,10 @@ static int next_item(storm *s)
     return item < s->total ? item : -1;
 }
 
-static dice dice_for(storm *s) { return (dice){(uint64_t)atomic_fetch_add(&s->next, 0) + coir_task_id(coir_self())}; }
+static dice dice_for(storm *s)
+{
+    return (dice){(uint64_t)atomic_fetch_add(&s->next, 0) + coir_task_id(coir_self())};
+}
 
 /* One select, now and then in a scope that ends it early. */
 static int disturbed_select(storm *s, dice *d, coir_case *cases, size_t n)
@@ -152,8 +155,8 @@ static int produce_plainly(void *arg)
 
 /* -- undisturbed -------------------------------------------------------------------------------------------- */
 
-static void run_storm(coir_fn *producer, int producers, coir_fn *consumer, int consumers, size_t capacity,
-                      int total)
+static void run_storm(coir_fn *producer, int producers, coir_fn *consumer, int consumers,
+                      size_t capacity, int total)
 {
     storm s;
     coir_group g;
@@ -321,10 +324,7 @@ TASK_TEST(every_item_arrives_once_while_selects_are_cancelled)
     run_with_cancels(2, false);
 }
 
-TASK_TEST(every_item_arrives_once_while_a_thread_cancels_selects)
-{
-    run_with_cancels(0, true);
-}
+TASK_TEST(every_item_arrives_once_while_a_thread_cancels_selects) { run_with_cancels(0, true); }
 
 static void run_with_timeouts(size_t capacity, int total)
 {
