@@ -107,8 +107,8 @@ typedef struct coir_engine {
     void (*forget)(coir_loop *loop, int fd);
 } coir_engine;
 
-/* For engines: reports the end of a submitted operation, which the engine forgets herewith. From a poll or a cancel, without
- * the slot's lock. */
+/* For engines: reports the end of a submitted operation, which the engine forgets herewith; or COIR_OP_AGAIN. From a poll or
+ * a cancel, without the slot's lock. */
 COIR_API void coir_op_complete(coir_op *op, int64_t result);
 
 /* For engines: the live operation of this runtime with this id, or NULL. From a poll. */

@@ -178,8 +178,8 @@ coir__op *coir__op_take(coir__worker *w, uint8_t kind, int fd)
     o->op.len = 0;
     o->op.addr = NULL;
     o->op.loop = w->loop;
-    atomic_store_explicit(&o->word, word | COIR__OP_LIVE,
-                          memory_order_release); /* pairs with post */
+    /* Pairs with post. */
+    atomic_store_explicit(&o->word, word | COIR__OP_LIVE, memory_order_release);
     return o;
 }
 
@@ -229,10 +229,9 @@ void coir__op_give_back(coir__worker *w, coir__op *o)
 static void cancels_push(coir__worker *w, coir__op *o)
 {
     coir_op *first = atomic_load_explicit(&w->cancels, memory_order_relaxed);
-    do
+    do /* pairs with drain; before the rouse, in the one order of both */
         o->next = (coir__op *)(void *)first;
-    while (!atomic_compare_exchange_weak(&w->cancels, &first,
-                                         &o->op)); /* pairs with drain; before the rouse */
+    while (!atomic_compare_exchange_weak(&w->cancels, &first, &o->op));
     if (coir__worker_or_null() != w)
         coir__worker_rouse(w);
 }

@@ -8,7 +8,8 @@
  * The life of a call:
  *
  *   cancelled? -> record -> enters the slot -> attempt -> attend to deadlines -> submit -> park
- *                                 |                                                 |
+ *                                 |            ^                                    |
+ *                                 |            '-- completed with COIR_OP_AGAIN <---|
  *                                 '--- result at once: leaves the slot              | completed by a poll:
  *                                                                                   | leaves the slot, runs the task
  *                                                       record given back <---------'

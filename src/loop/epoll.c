@@ -2,8 +2,9 @@
 /*
  * epoll.c - the engine for kernels and sandboxes without io_uring, and for debuggers that can't follow it.
  *
- * Operations are system calls that do not wait (loop/attempt.h): by the task, if the slot does not say that it is no use;
- * else, when the kernel has reported the descriptor, by the poll, on behalf of the task, which is woken with the result.
+ * Operations are system calls that do not wait (loop/attempt.h): by the task, if the slot does not say that it is no use.
+ * When the kernel has reported the descriptor, a task that is alone in its direction is woken to call again; for others
+ * the poll calls, in the order in which they came, and wakes them with the result.
  *
  * Files that coir opened are registered once, edge-triggered, for everything, with the loop that first waited for them.
  * Whatever loop that is, it serves every operation on the slot, of other workers and runtimes too. An edge comes for

@@ -107,7 +107,9 @@ void coir__scope_overdue(coir__worker *w, coir__task *self)
     coir__scope *s = self->scope;
     while (s && s->deadline <= now) { /* the earliest from here out to the shield */
         coir__user_scope *u = user_scope(s);
-        if (u && u->deadline <= now && !atomic_load_explicit(&s->reason, memory_order_acquire))
+        /* A reason without our mark: another worker is at it, and has the owner's lock until we are marked. */
+        if (u && u->deadline <= now &&
+            (!atomic_load_explicit(&s->reason, memory_order_acquire) || !coir__is_cancelled(self)))
             coir__scope_cancel(w, u->owner, s, 0, deadline_reason(u));
         if (s->kind == COIR__SCOPE_SHIELD)
             break;

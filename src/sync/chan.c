@@ -181,7 +181,7 @@ static COIR__NOINLINE int recv_slow(coir_chan *c, void *elem)
 int coir_chan_send(coir_chan *c, const void *elem)
 {
     coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || !size_is_simple(c->elem_size)))
+    if (coir__unlikely(!w || !c->simple))
         return send_slow(c, elem);
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
@@ -203,7 +203,7 @@ int coir_chan_send(coir_chan *c, const void *elem)
 int coir_chan_recv(coir_chan *c, void *elem)
 {
     coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || !size_is_simple(c->elem_size)))
+    if (coir__unlikely(!w || !c->simple))
         return recv_slow(c, elem);
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
@@ -314,6 +314,7 @@ coir_chan *coir_chan_new(size_t elem_size, size_t capacity)
     coir__list_init(&c->receivers);
     coir__list_init(&c->senders);
     c->elem_size = elem_size;
+    c->simple = size_is_simple(elem_size);
     c->capacity = capacity;
     if (bytes > 0 && !(c->ring = coir__alloc(bytes))) {
         coir__release(c);

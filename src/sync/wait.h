@@ -154,7 +154,7 @@ COIR__INLINE int coir__park_short(coir__worker *w, coir__task *self, coir__lock 
     coir__compiler_fence(); /* pairs with the canceller's heavy fence; without membarrier attention is not 0 */
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return coir__park_refused(w, self, lock);
-    if (coir__unlikely((w->budget <= 1) | (w->lifo_used >= COIR__LIFO_MAX)))
+    if (coir__unlikely(w->budget <= 1 || (w->lifo_used >= COIR__LIFO_MAX && !coir__ring_is_empty(w))))
         return coir__park_picking(w, self, lock);
     coir__task *next = coir__lifo_take(w);
     if (coir__unlikely(!next))

@@ -224,7 +224,8 @@ TEST(a_refusal_of_the_hook_is_NULL)
 TEST(the_version_is_that_of_the_header)
 {
     char text[32];
-    snprintf(text, sizeof text, "%d.%d.%d", COIR_VERSION_MAJOR, COIR_VERSION_MINOR, COIR_VERSION_PATCH);
+    snprintf(text, sizeof text, "%d.%d.%d", COIR_VERSION_MAJOR, COIR_VERSION_MINOR,
+             COIR_VERSION_PATCH);
     CHECK_STR(coir_version(), text);
 }
 

@@ -43,7 +43,8 @@ void wait_somehow(int i)
 
 std::string text_of(int task, int round)
 {
-    return "task " + std::to_string(task) + ", round " + std::to_string(round) + ", long enough for the heap";
+    return "task " + std::to_string(task) + ", round " + std::to_string(round) +
+           ", long enough for the heap";
 }
 
 /* Waits inside its catch block, throws on what it has caught, and waits again. */

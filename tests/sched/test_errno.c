@@ -26,7 +26,7 @@ static int fail_and_move(void *arg)
         int expected = i % 2 ? ENOENT : EBADF;
         CHECK_EQ(errno, expected);
         coir_yield();
-        errno = 1000 + i; /* written on this thread, */
+        errno = 1000 + i;                      /* written on this thread, */
         CHECK_EQ(read_errno_anew(), 1000 + i); /* read from it */
         moves += thread_id() != last;
         last = thread_id();

@@ -80,7 +80,8 @@ TEST(a_refusal_at_any_allocation_is_out_of_memory_and_leaks_nothing)
     for (long i = 0; i < n; i++) {
         ledger l = {.until_refusal = i};
         int rc = run_with_ledger(&l, use_memory, NULL);
-        CHECK(rc == -ENOMEM || rc == 0); /* a reason for a cancellation, or io_uring: one can do without */
+        CHECK(rc == -ENOMEM ||
+              rc == 0); /* a reason for a cancellation, or io_uring: one can do without */
         failures += rc == -ENOMEM;
         CHECK_EQ(atomic_load(&l.allocated), atomic_load(&l.released));
     }
@@ -140,7 +141,10 @@ static int spawn_too_large(void *arg)
     return coir_group_end(&g);
 }
 
-TEST(a_stack_that_is_too_large_is_out_of_memory) { CHECK_EQ(coir_run(NULL, spawn_too_large, NULL), 0); }
+TEST(a_stack_that_is_too_large_is_out_of_memory)
+{
+    CHECK_EQ(coir_run(NULL, spawn_too_large, NULL), 0);
+}
 
 static int wait_for_event(void *arg) { return coir_event_wait(arg); }
 

@@ -83,11 +83,13 @@ static void check_variable(const char *name, const char *value)
 TEST(bad_values_of_the_environment_are_invalid_and_named)
 {
     harness_allow_blocks(200); /* setenv() keeps what it was given */
-    static const char *const workers[] = {"0", "-1", "x", "1025", "", "4x", " 4", "1.5", "99999999999999999999"};
+    static const char *const workers[] = {
+        "0", "-1", "x", "1025", "", "4x", " 4", "1.5", "99999999999999999999"};
     static const char *const engines[] = {"kqueue", "", "URING", "epoll "};
     static const char *const stacks[] = {"enormous", "", "LAZY"};
-    static const char *const debug[] = {"migrate", "migrate=2", "migrate=", "bogus=1", "seed=x", "seed=-1",
-                                        "=1",      ",",         "dump=yes", "seed=1,", "seed=1,migrate=9"};
+    static const char *const debug[] = {
+        "migrate", "migrate=2", "migrate=", "bogus=1", "seed=x",          "seed=-1",
+        "=1",      ",",         "dump=yes", "seed=1,", "seed=1,migrate=9"};
     for (size_t i = 0; i < sizeof workers / sizeof *workers; i++)
         check_variable("COIR_WORKERS", workers[i]);
     for (size_t i = 0; i < sizeof engines / sizeof *engines; i++)
@@ -400,7 +402,8 @@ static int detach_failures(void *arg)
     coir_task t;
     CHECK_EQ(coir_spawn(NULL, fail_with_7, NULL), 0);
     CHECK_EQ(coir_spawn(NULL, return_0, NULL), 0);
-    CHECK_EQ(coir_spawn_with(NULL, NULL, fail_with_7, NULL, &t), 0); /* not detached: it can be joined */
+    CHECK_EQ(coir_spawn_with(NULL, NULL, fail_with_7, NULL, &t),
+             0); /* not detached: it can be joined */
     int result = 0;
     CHECK_EQ(coir_join(t, &result), 0);
     CHECK_EQ(result, -7);

@@ -69,8 +69,7 @@ static void wait_once(traffic *t, int i)
         CHECK_EQ(coir_group_end(&g), 0);
         break;
     case 5:
-        while (coir_maybe_yield() == 0) {
-        }
+        while (coir_maybe_yield() == 0) {}
         break;
     default:
         CHECK_EQ(ints_send(t->there, i), 0);

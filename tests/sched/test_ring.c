@@ -184,7 +184,8 @@ static int run_pairs(void *arg)
     watchdog_begin(&dog, &passes);
     coir_group_begin(&g, 0);
     for (int i = 0; i < PAIRS; i++) {
-        pairs[i] = (pair){tokens_new((size_t)i % 3), tokens_new((size_t)i % 2), &passes, *(int *)arg};
+        pairs[i] = (pair){tokens_new((size_t)i % 3), tokens_new((size_t)i % 2), &passes,
+                          *(int *)arg};
         CHECK(pairs[i].there && pairs[i].back);
         CHECK_EQ(coir_spawn(&g, serve, &pairs[i]), 0);
         CHECK_EQ(coir_spawn(&g, ask, &pairs[i]), 0);

@@ -20,7 +20,8 @@ static int sleep_and_look(void *arg)
 
 TASK_TEST(sleep_is_never_early)
 {
-    static int64_t spans[] = {1, 100, 16383, 16384, 16385, COIR_US(50), COIR_US(999), COIR_MS(1), COIR_MS(3)};
+    static int64_t spans[] = {1,           100,          16383,      16384,     16385,
+                              COIR_US(50), COIR_US(999), COIR_MS(1), COIR_MS(3)};
     coir_group g;
     coir_group_begin(&g, 0);
     for (int round = 0; round < 20; round++)
@@ -109,7 +110,8 @@ static int sleep_for(void *arg) { return coir_sleep(*(int64_t *)arg); }
 
 TASK_TEST(sleepers_are_cancelled_out_of_any_sleep)
 {
-    static int64_t spans[] = {COIR_FOREVER, COIR_FOREVER - 1, COIR_S(1000), INT64_MAX / 2, COIR_S(60)};
+    static int64_t spans[] = {COIR_FOREVER, COIR_FOREVER - 1, COIR_S(1000), INT64_MAX / 2,
+                              COIR_S(60)};
     for (int round = 0; round < 20; round++) {
         coir_group g;
         coir_task tasks[5];

@@ -46,7 +46,8 @@ static void spawn_below(walker *w, coir__rng *rng)
 static void select_either(soak *s)
 {
     long in = 1, out = 0;
-    coir_case cases[] = {COIR_SEND(longs_chan(s->c), &in), COIR_RECV(longs_chan(s->c), &out), COIR_AFTER(COIR_US(50))};
+    coir_case cases[] = {COIR_SEND(longs_chan(s->c), &in), COIR_RECV(longs_chan(s->c), &out),
+                         COIR_AFTER(COIR_US(50))};
     int i = coir_select(cases, 3);
     if (i == 0 && cases[0].result == 0)
         atomic_fetch_add(&s->sent, 1);
@@ -133,7 +134,8 @@ static int soak_run(void *arg)
     }
     watchdog_end(&dog);
     long left = (long)longs_len(s.c);
-    CHECK_EQ(atomic_load(&s.sent), atomic_load(&s.received) + left); /* nothing lost, nothing twice */
+    CHECK_EQ(atomic_load(&s.sent),
+             atomic_load(&s.received) + left); /* nothing lost, nothing twice */
     longs_free(s.c);
     return 0;
 }

@@ -246,8 +246,8 @@ TASK_TEST(every_argument_is_evaluated_once_and_literals_may_be_arguments)
     coir_group_begin(&g, 0);
     CHECK_EQ(coir_spawn((count_evaluations(&a), &g), return_0, (count_evaluations(&b), NULL)), 0);
     CHECK_EQ(coir_spawn_copy(&g, check_not_null, &(int[]){1, 2, 3}, sizeof(int[3])), 0);
-    CHECK_EQ(coir_spawn_with(&g, &(coir_task_options){.name = "literal", .flags = 0}, return_0, NULL,
-                             &tasks[count_evaluations(&c)]),
+    CHECK_EQ(coir_spawn_with(&g, &(coir_task_options){.name = "literal", .flags = 0}, return_0,
+                             NULL, &tasks[count_evaluations(&c)]),
              0);
     CHECK_EQ(coir_group_end(&g), 0);
     CHECK(a == 1 && b == 1 && c == 1);

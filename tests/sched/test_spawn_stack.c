@@ -49,7 +49,8 @@ static void dive_with(size_t reserve, int tasks)
 
 TASK_TEST(a_task_can_use_the_stack_it_asked_for)
 {
-    static const size_t reserves[] = {KIB(64), KIB(100), KIB(192), KIB(256), MIB(1), MIB(3), MIB(8)};
+    static const size_t reserves[] = {KIB(64), KIB(100), KIB(192), KIB(256),
+                                      MIB(1),  MIB(3),   MIB(8)};
     for (size_t i = 0; i < sizeof reserves / sizeof *reserves; i++)
         dive_with(reserves[i], 3);
 }
@@ -162,13 +163,12 @@ static int see_nearest(void *arg)
 
 TASK_TEST(a_task_with_its_own_control_words_keeps_them_and_others_do_not_see_them)
 {
-    rounding r[3] = {{FE_UPWARD, NULL}, {FE_DOWNWARD, NULL}, {FE_TOWARDZERO, NULL}};
+    coir_chan *turn = coir_chan_new(0, 16);
+    rounding r[3] = {{FE_UPWARD, turn}, {FE_DOWNWARD, turn}, {FE_TOWARDZERO, turn}};
     coir_task_options o = {.flags = COIR_FP_ENV}, both = {.flags = COIR_FP_ENV | COIR_PINNED};
     coir_group g;
-    coir_chan *turn = coir_chan_new(0, 16);
     coir_group_begin(&g, 0);
     for (int i = 0; i < 6; i++) {
-        r[i % 3].turn = turn;
         CHECK_EQ(coir_spawn_with(&g, i < 3 ? &o : &both, keep_rounding, &r[i % 3], NULL), 0);
         CHECK_EQ(coir_spawn(&g, see_nearest, &r[i % 3]), 0);
     }

@@ -122,7 +122,8 @@ TEST(a_thread_can_select)
     coir_chan *a = coir_chan_new(sizeof(int), 1), *b = coir_chan_new(sizeof(int), 0);
     coir_event e = COIR_EVENT_INIT;
     int in = 9, out = 0;
-    coir_case cases[] = {COIR_RECV(a, &out), COIR_SEND(b, &in), COIR_SET(&e), COIR_AFTER(COIR_MS(1))};
+    coir_case cases[] = {COIR_RECV(a, &out), COIR_SEND(b, &in), COIR_SET(&e),
+                         COIR_AFTER(COIR_MS(1))};
     CHECK_EQ(coir_select_try(cases, 3), -EAGAIN);
     CHECK_EQ(coir_select(cases, 4), 3);
     CHECK_EQ(coir_chan_send(a, &in), 0);

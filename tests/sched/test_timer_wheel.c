@@ -97,10 +97,7 @@ static int drain(bench *b)
 
 /* The model: a timer is due at `now` if its time, rounded up to a tick, has come. One that was due when it was armed
  * comes with the tick after the last look. */
-static bool is_due(int64_t when, int64_t now)
-{
-    return when <= 0 || when <= now / TICK * TICK;
-}
+static bool is_due(int64_t when, int64_t now) { return when <= 0 || when <= now / TICK * TICK; }
 
 /* Looks at time `now`, and compares with the model. Returns the number fired. */
 static int look(bench *b, int64_t now)
@@ -117,7 +114,7 @@ static int look(bench *b, int64_t now)
             continue;
         int64_t when = e->task.wait.timer.when; /* of one that has fired: not overwritten */
         if (has_fired(b, i)) {
-            CHECK_LE(when, now); /* never early */
+            CHECK_LE(when, now);  /* never early */
             CHECK_LE(bound, now); /* and `next` had told */
             e->armed = false;
             counted++;
@@ -202,7 +199,8 @@ TEST(disarming_says_whether_it_won)
 /* Around each boundary between levels, from several starting points. */
 TEST(timers_around_the_boundaries_of_levels_fire_at_their_tick)
 {
-    static const int64_t starts[] = {0, 1, 63, 64, 65, 4095, 4096, 262143, 262144, 16777215, 1234567890};
+    static const int64_t starts[] = {0,    1,      63,     64,       65,        4095,
+                                     4096, 262143, 262144, 16777215, 1234567890};
     for (size_t s = 0; s < sizeof starts / sizeof *starts; s++)
         for (int level = 0; level < COIR__WHEEL_LEVELS - 1; level++)
             for (int64_t off = -2; off <= 2; off++) {
@@ -221,7 +219,8 @@ TEST(timers_around_the_boundaries_of_levels_fire_at_their_tick)
 /* The wheel is looked at only when it says so; then each look does something, and the last is at the timer's tick. */
 TEST(following_next_leads_to_the_timer_in_a_few_looks)
 {
-    static const int64_t waits[] = {1, 64, 4096 + 5, 262144 * 3 + 77, 16777216LL * 40 + 4711, 1LL << 40};
+    static const int64_t waits[] = {1,        64, 4096 + 5, 262144 * 3 + 77, 16777216LL * 40 + 4711,
+                                    1LL << 40};
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
         bench b;
         int64_t start = 987654321, looks = 0;
@@ -263,7 +262,8 @@ TEST(a_slot_emptied_by_disarming_delays_nobody)
         arm(&b, 1, 10 * unit * TICK);
         CHECK(disarm(&b, 1));
         CHECK_EQ(look(&b, 40 * unit * TICK), 1);
-        int64_t when = (64 * unit + 2 * unit) * TICK; /* a level up, before the stale slot comes round */
+        int64_t when = (64 * unit + 2 * unit) *
+                       TICK; /* a level up, before the stale slot comes round */
         arm(&b, 2, when);
         check_bound(&b);
         CHECK_EQ(look(&b, when), 1);

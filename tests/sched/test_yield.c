@@ -315,10 +315,7 @@ static int see_slice(void *arg)
     return 0;
 }
 
-TASK_TEST(maybe_yield_returns_1_once_the_slice_is_spent)
-{
-    CHECK_EQ(see_slice(NULL), 0);
-}
+TASK_TEST(maybe_yield_returns_1_once_the_slice_is_spent) { CHECK_EQ(see_slice(NULL), 0); }
 
 /* Other tasks get their turn from one that computes. */
 static int compute_until(void *arg)

@@ -363,7 +363,7 @@ TASK_TEST(without_memory_for_a_stack_spawn_fails_and_everything_else_goes_on)
     CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
     scarce = before;
     coir_group_begin(&g, 0);
-    scarce.rlim_cur = address_space() + ((size_t)256 << 20);
+    scarce.rlim_cur = address_space() + ((size_t)1 << 30);
     CHECK_EQ(setrlimit(RLIMIT_AS, &scarce), 0);
     while (n < MOST && (rc = coir_spawn(&g, wait_for, &e)) == 0)
         n++;
