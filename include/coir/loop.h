@@ -55,7 +55,6 @@ typedef struct coir_op {
     void *buf;
     size_t len;
     struct coir_addr *addr;
-    int64_t result;        /* count or negative errno, once completed */
     struct coir__fd *slot; /* of the descriptor */
     struct coir_op *prev;  /* list of the operations on the slot; guarded by its lock */
     struct coir_op *next;
@@ -69,7 +68,7 @@ typedef struct coir_op {
 /* Not done at once: to be submitted, or submitted and to be completed by a poll. */
 #define COIR_OP_PENDING INT64_MIN
 
-/* Completed with this: nothing has been done yet, but now it can be; the waiter attempts it again itself. */
+/* Completed with this: nothing has been done, but now it can be; the waiter makes the call again, as a new operation. */
 #define COIR_OP_AGAIN (INT64_MIN + 1)
 
 typedef struct coir_engine {

@@ -9,12 +9,16 @@
 
 #include <coir/net.h>
 #include <fcntl.h>
+#include <limits.h>
 
 #include "loop/attempt.h"
 #include "loop/fd.h"
 
 /* Of one read or write, as in the kernel; so every result is an int. */
 #define LENGTH_MAX ((size_t)0x7ffff000)
+
+/* COIR_OP_AGAIN as an int. */
+#define AGAIN INT_MIN
 
 coir__worker *coir__task_only(const char *function)
 {
@@ -66,23 +70,14 @@ static int64_t begin(coir__worker *w, coir__task *self, coir_op *op, void **ret_
     return w->engine->submit(w->loop, op, ret_lock);
 }
 
-/* The descriptor is ready: attempts the operation once more, and submits it where it was before if that is too early. */
-static int64_t again(coir__worker *w, coir__task *self, coir_op *op, void **ret_lock)
+/* One operation, from its entry to its end. AGAIN: it has ended with nothing done, but could be done now. */
+static int once(coir__worker *w, coir__call *call)
 {
-    int64_t n = w->engine->attempt(op->loop, op);
-    if (n == COIR_OP_PENDING)
-        n = coir__is_cancelled(self) ? -ECANCELED : w->engine->submit(op->loop, op, ret_lock);
-    return n == COIR_OP_PENDING ? n : coir__fd_leave(w, op, n);
-}
-
-int coir__io(coir__call *call)
-{
-    coir__worker *w = coir__task_only(call->name);
     coir__task *self = w->current;
     coir__op *o;
     void *lock = NULL;
     if (coir__unlikely(coir__is_cancelled(self)))
-        return coir__scope_refuse(w, self);
+        return -ECANCELED;
     int rc = call->fd < 0 ? -EBADF : coir__io_enter(w, call, &o);
     if (coir__unlikely(rc < 0))
         return rc;
@@ -90,37 +85,41 @@ int coir__io(coir__call *call)
     if (result != COIR_OP_PENDING) {
         result = coir__fd_leave(w, &o->op, result);
         coir__op_give_back(w, o);
-        return result == -ECANCELED ? coir__scope_refuse(w, self) : coir__charge(w, (int)result);
+        return (int)result;
     }
-    do {
-        coir__io_count(&w->io_started);
-        coir__park_io(w, self, lock, o->op.id);
-        w = coir__worker_or_null();
-        coir__io_count(&w->io_ended);
-        result = o->op.result;
-        if (result == COIR_OP_AGAIN)
-            result = again(w, self, &o->op, &lock);
-    } while (result == COIR_OP_PENDING);
-    coir__op_give_back(w, o);
-    return result == -ECANCELED ? coir__scope_refuse(w, self) : coir__charge(w, (int)result);
+    coir__io_count(&w->io_started);
+    rc = coir__park_io(w, self, lock, o->op.id);
+    w = coir__worker_or_null();
+    coir__io_count(&w->io_ended);
+    return rc;
 }
 
+int coir__io(coir__call *call)
+{
+    coir__worker *w = coir__task_only(call->name);
+    int n;
+    while (coir__unlikely((n = once(w, call)) == AGAIN)) /* of the same generation */
+        w = coir__worker_or_null();
+    w = coir__worker_or_null();
+    return n == -ECANCELED ? coir__scope_refuse(w, w->current) : coir__charge(w, n);
+}
+
+/* The record is given back here, where it is at hand; the task need not touch it. */
 void coir_op_complete(coir_op *op, int64_t result)
 {
     coir__worker *w = coir__worker_or_null();
     coir__op *o = (coir__op *)(void *)op;
-    if (result != COIR_OP_AGAIN)
-        result = coir__fd_leave(w, op, result);
+    result = coir__fd_leave(w, op, result);
     if (o->watch) {
         coir__watch_end(w, o, result);
         return;
     }
     coir__task *t = op->owner;
     coir__prefetch(t->ctx.sp); /* it runs soon */
-    op->result = result;
-    t->ctx.result = 0;
+    coir__op_give_back(w, o);
+    t->ctx.result = result == COIR_OP_AGAIN ? AGAIN : (int)result;
     atomic_store_explicit(&t->park, COIR__PARK_ACTIVE, memory_order_release);
-    coir__runnable(w, t); /* from here on the record may be another operation's */
+    coir__runnable(w, t);
 }
 
 /* -- public --------------------------------------------------------------------------------------- */

@@ -8,11 +8,11 @@
  * The life of a call:
  *
  *   cancelled? -> record -> enters the slot -> attempt -> attend to deadlines -> submit -> park
- *                                 |            ^                                    |
- *                                 |            '-- completed with COIR_OP_AGAIN <---|
- *                                 '--- result at once: leaves the slot              | completed by a poll:
- *                                                                                   | leaves the slot, runs the task
- *                                                       record given back <---------'
+ *                                 |                                                 |
+ *                                 '--- result at once: leaves the slot,             | completed by a poll: leaves the slot,
+ *                                      record given back                            | record given back, task runs
+ *
+ * The result goes to the task, and the record back, when the operation is completed; AGAIN sends the task round once more.
  *
  * A record is found by number from any thread at any time, so records are never freed before their runtime. Its word says
  * which use of the record it is, and whether that may be given back:

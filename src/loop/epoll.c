@@ -208,7 +208,7 @@ static void note_events_locked(coir__fd *slot, uint32_t events)
  * kernel's side of the file is touched once for a read and the write that answers it; 1,000 connections: 15 per cent. */
 static bool is_lone_locked(const coir__fd *slot, const coir_op *op)
 {
-    if (op->kind == COIR_OP_POLL || !is_own(slot))
+    if (dry_bit(op) == 0 || !is_own(slot))
         return false;
     for (const coir_op *other = slot->first; other; other = other->next)
         if (other != op && other->state == WAITING && dry_bit(other) == dry_bit(op))
@@ -224,7 +224,6 @@ static coir_op *do_next_locked(coir__fd *slot, uint32_t events, int64_t *ret_res
         if (op->state != WAITING || op->expelled || !concerned || (slot->dry & dry_bit(op)))
             continue;
         op->tick = slot->tick;
-        op->dry = slot->dry;
         int64_t n = is_lone_locked(slot, op) ? COIR_OP_AGAIN : coir__attempt(op, true);
         if (n != -EAGAIN) {
             op->state = DONE;

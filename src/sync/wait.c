@@ -82,12 +82,12 @@ COIR__NOINLINE int coir__park_shielded(coir__worker *w, coir__task *self, coir__
     return coir__leave(w, self, coir__pick(w), &lock->word, 0);
 }
 
-COIR__NOINLINE void coir__park_io(coir__worker *w, coir__task *self, coir__lock *lock, uint64_t id)
+COIR__NOINLINE int coir__park_io(coir__worker *w, coir__task *self, coir__lock *lock, uint64_t id)
 {
     coir__wait_note(w, self, COIR__WAIT_IO, (coir__lock *)(uintptr_t)id);
     atomic_store_explicit(&self->park, COIR__PARK_IO, memory_order_release);
     coir__fence_light(); /* pairs with the canceller's heavy fence */
     if (coir__unlikely(coir__is_cancelled(self)))
         coir__op_cancel_post(w->runtime, id);
-    coir__leave(w, self, coir__pick(w), lock ? &lock->word : &w->nowhere, 0);
+    return coir__leave(w, self, coir__pick(w), lock ? &lock->word : &w->nowhere, 0);
 }

@@ -170,10 +170,10 @@ COIR__INLINE int coir__park_short(coir__worker *w, coir__task *self, coir__lock 
 /* Parks as coir__park() does, uncancellably: for what must be waited for. Not a tail call. */
 int coir__park_shielded(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind);
 
-/* Parks until the completion of the operation `id`, pending on this worker; `lock` (may be NULL) is released by the switch.
+/* Parks until the completion of the operation `id`, pending on this worker, and returns what that stored; `lock` (may be NULL) is released by the switch.
  * Uncancellable: a canceller, or this function if the caller has been cancelled meanwhile, asks for the end of the operation
  * by coir__op_cancel_post(), which therefore must not take `lock`. The caller may be on another worker afterwards. */
-void coir__park_io(coir__worker *w, coir__task *self, coir__lock *lock, uint64_t id);
+int coir__park_io(coir__worker *w, coir__task *self, coir__lock *lock, uint64_t id);
 
 /* A claimed WAITING task is cancelled: takes it out of the object's list. Then the caller stores the result and
  * makes it runnable. */

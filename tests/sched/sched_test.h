@@ -49,6 +49,26 @@ using std::atomic_long;
 
 #define UNUSED __attribute__((unused))
 
+/* -- the machine ---------------------------------------------------------------------------------------------- */
+
+/* Stack guards cost no mapping: Linux 6.13 or later, and no emulator, which says yes to any advice and does nothing. Else
+ * vm.max_map_count keeps tasks below about 32,000. */
+UNUSED static bool guards_are_cheap(void)
+{
+    void *page = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool marked = page != MAP_FAILED && madvise(page, 65536, 102 /* MADV_GUARD_INSTALL */) == 0;
+    bool works = marked && syscall(SYS_futex, page, 0 /* FUTEX_WAIT */, 1, NULL, NULL, 0) < 0 && errno == EFAULT;
+    if (page != MAP_FAILED)
+        munmap(page, 65536);
+    return works;
+}
+
+/* Tasks that may have a stack at the same time: 100,000 where that is possible. */
+UNUSED static int crowd_size(void)
+{
+    return SCHED_TSAN ? 4000 : SCHED_ASAN ? 20000 : guards_are_cheap() ? 100000 : 10000;
+}
+
 /* -- runtimes ------------------------------------------------------------------------------------------------- */
 
 /* Runs with so many workers, whatever the environment says. */

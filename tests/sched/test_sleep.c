@@ -213,7 +213,6 @@ static int sleep_in_crowd(void *arg)
     return 0;
 }
 
-static int crowd_size(void) { return SCHED_TSAN ? 4000 : SCHED_ASAN ? 20000 : 100000; }
 
 TASK_TEST_TIMEOUT(a_hundred_thousand_tasks_sleep_and_all_wake, 60)
 {

@@ -24,6 +24,7 @@ struct note {
 };
 
 static _Thread_local struct note thread_note;
+static _Thread_local coir__context *thread_lost; /* who is being gone back to */
 
 static COIR__NOINLINE struct note note_take(void)
 {
@@ -36,6 +37,20 @@ static COIR__NOINLINE struct note note_take(void)
 static COIR__NOINLINE void note_leave(const struct note *n)
 {
     thread_note = *n;
+    __asm__ volatile("" ::: "memory");
+}
+
+static COIR__NOINLINE bool lost_take(const coir__context *self)
+{
+    bool lost = thread_lost == self;
+    thread_lost = NULL;
+    __asm__ volatile("" ::: "memory");
+    return lost;
+}
+
+static COIR__NOINLINE void lost_tell(coir__context *who)
+{
+    thread_lost = who;
     __asm__ volatile("" ::: "memory");
 }
 
@@ -55,8 +70,8 @@ static void landed(void)
             return;
         ucontext_t here;
         ucontext_t *back = n.from->sp;
-        n.from->result = COIR__SWITCH_LOST;
         n.to->sp = &here;
+        lost_tell(n.from); /* not by its result, which is the claimer's to write */
         swapcontext(&here, back);
     }
 }
@@ -67,6 +82,8 @@ static int switch_with(coir__context *from, coir__context *to, struct note n)
     from->sp = &here;
     note_leave(&n);
     swapcontext(&here, to->sp);
+    if (lost_take(from))
+        return COIR__SWITCH_LOST;
     landed();
     return (int)from->result;
 }
