@@ -44,7 +44,10 @@ COIR__INLINE coir__fpenv coir__fpenv_save(void)
     return env;
 }
 
-COIR__INLINE void coir__fpenv_load(coir__fpenv env) { __asm__ volatile("msr fpcr, %0" ::"r"(env.control)); }
+COIR__INLINE void coir__fpenv_load(coir__fpenv env)
+{
+    __asm__ volatile("msr fpcr, %0" ::"r"(env.control));
+}
 
 COIR__INLINE void coir__fpenv_reset(void) { coir__fpenv_load((coir__fpenv){0}); }
 

@@ -13,15 +13,18 @@
 
 #include <pthread.h>
 
-int coir__switch_raw(coir__context *from, coir__context *to, _Atomic uint32_t *word, uint32_t value);
+int coir__switch_raw(coir__context *from, coir__context *to, _Atomic uint32_t *word,
+                     uint32_t value);
 int coir__switch_publish_raw(coir__context *from, coir__context *to, _Atomic uint32_t *word,
-                                 uint32_t expected, uint32_t desired);
-COIR__NORETURN void coir__switch_exit_raw(coir__context *to, _Atomic uint32_t *word, uint32_t value);
+                             uint32_t expected, uint32_t desired);
+COIR__NORETURN void coir__switch_exit_raw(coir__context *to, _Atomic uint32_t *word,
+                                          uint32_t value);
 
 #if COIR__ASAN
 #define UNINSTRUMENTED __attribute__((no_sanitize("address")))
 void __sanitizer_start_switch_fiber(void **fake_stack_save, const void *bottom, size_t size);
-void __sanitizer_finish_switch_fiber(void *fake_stack_save, const void **bottom_old, size_t *size_old);
+void __sanitizer_finish_switch_fiber(void *fake_stack_save, const void **bottom_old,
+                                     size_t *size_old);
 #else
 #define UNINSTRUMENTED __attribute__((no_sanitize("thread")))
 void *__tsan_get_current_fiber(void);
@@ -53,7 +56,7 @@ UNINSTRUMENTED COIR__INLINE void land(void *fake_stack)
 }
 
 UNINSTRUMENTED int coir__switch(coir__context *from, coir__context *to, _Atomic uint32_t *word,
-                                    uint32_t value)
+                                uint32_t value)
 {
     leave(&from->fake_stack, to, word);
     int result = coir__switch_raw(from, to, word, value);
@@ -61,8 +64,8 @@ UNINSTRUMENTED int coir__switch(coir__context *from, coir__context *to, _Atomic 
     return result;
 }
 
-UNINSTRUMENTED int coir__switch_publish(coir__context *from, coir__context *to, _Atomic uint32_t *word,
-                                            uint32_t expected, uint32_t desired)
+UNINSTRUMENTED int coir__switch_publish(coir__context *from, coir__context *to,
+                                        _Atomic uint32_t *word, uint32_t expected, uint32_t desired)
 {
     leave(&from->fake_stack, to, word);
     int result = coir__switch_publish_raw(from, to, word, expected, desired);
@@ -72,7 +75,8 @@ UNINSTRUMENTED int coir__switch_publish(coir__context *from, coir__context *to, 
     land(from->fake_stack);
 #else
     land(from->fake_stack);
-    if (result == COIR__SWITCH_LOST) { /* we never left: put the bounds back by a switch to ourselves */
+    if (result ==
+        COIR__SWITCH_LOST) { /* we never left: put the bounds back by a switch to ourselves */
         __sanitizer_start_switch_fiber(&from->fake_stack, from->stack_bottom, from->stack_size);
         land(from->fake_stack);
     }
@@ -86,10 +90,7 @@ UNINSTRUMENTED void coir__switch_exit(coir__context *to, _Atomic uint32_t *word,
     coir__switch_exit_raw(to, word, value);
 }
 
-UNINSTRUMENTED void coir__switch_entered(void)
-{
-    land(NULL);
-}
+UNINSTRUMENTED void coir__switch_entered(void) { land(NULL); }
 
 void coir__context_stack(coir__context *c, const void *bottom, size_t size, void *fiber)
 {

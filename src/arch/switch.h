@@ -47,8 +47,8 @@ int coir__switch(coir__context *from, coir__context *to, _Atomic uint32_t *word,
 
 /* The same, but publishes by compare-and-swap of `*word` from `expected` to `desired`. If that fails nothing has
  * happened and COIR__SWITCH_LOST is returned. */
-int coir__switch_publish(coir__context *from, coir__context *to, _Atomic uint32_t *word, uint32_t expected,
-                             uint32_t desired);
+int coir__switch_publish(coir__context *from, coir__context *to, _Atomic uint32_t *word,
+                         uint32_t expected, uint32_t desired);
 
 /* Leaves the current stack for good: publishes, resumes `to`. */
 COIR__NORETURN void coir__switch_exit(coir__context *to, _Atomic uint32_t *word, uint32_t value);
@@ -81,7 +81,8 @@ void coir__fiber_free(void *fiber);
 /* The next context runs on the stack of the last one, without a switch. */
 void coir__context_inherit(coir__context *next, const coir__context *last);
 #else
-COIR__INLINE void coir__context_stack(coir__context *c, const void *bottom, size_t size, void *fiber)
+COIR__INLINE void coir__context_stack(coir__context *c, const void *bottom, size_t size,
+                                      void *fiber)
 {
     (void)c, (void)bottom, (void)size, (void)fiber;
 }

@@ -16,7 +16,8 @@
 #define coir__likely(condition) __builtin_expect(!!(condition), 1)
 #define coir__unlikely(condition) __builtin_expect(!!(condition), 0)
 
-#define coir__container(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define coir__container(pointer, type, member)                                                     \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Brings the line at an address nearer; any address. */
 #define coir__prefetch(address) __builtin_prefetch(address)

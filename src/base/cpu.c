@@ -26,7 +26,8 @@ static unsigned quota_at(const char *group)
         return 0;
     unsigned long long quota = 0, period = 0;
     unsigned cpus = 0;
-    if (fgets(text, sizeof text, f) && sscanf(text, "%llu %llu", &quota, &period) == 2 && period > 0)
+    if (fgets(text, sizeof text, f) && sscanf(text, "%llu %llu", &quota, &period) == 2 &&
+        period > 0)
         cpus = (unsigned)((quota + period - 1) / period);
     fclose(f);
     return cpus;

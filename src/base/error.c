@@ -24,7 +24,4 @@ const char *coir_strerror(int error)
 extern int *__errno_location(void);
 
 /* Out of line and opaque: see coir.h. */
-int *coir_errno_location(void)
-{
-    return __errno_location();
-}
+int *coir_errno_location(void) { return __errno_location(); }

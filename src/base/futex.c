@@ -15,7 +15,8 @@ void coir__futex_sleep(_Atomic uint32_t *word, uint32_t expected, int64_t deadli
         until = &ts;
     }
     /* The bitset form takes an absolute time on the monotonic clock. */
-    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, until, NULL, FUTEX_BITSET_MATCH_ANY);
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, until, NULL,
+            FUTEX_BITSET_MATCH_ANY);
 }
 
 void coir__futex_rouse(_Atomic uint32_t *word, int n)

@@ -79,7 +79,8 @@ coir__task *coir__ring_pop(coir__worker *w)
         }
         coir__task *t = atomic_load_explicit(&w->ring[head & MASK], memory_order_relaxed);
         if (w->solo) {
-            __builtin_prefetch(atomic_load_explicit(&w->ring[(head + 1) & MASK], memory_order_relaxed), 1);
+            __builtin_prefetch(
+                atomic_load_explicit(&w->ring[(head + 1) & MASK], memory_order_relaxed), 1);
             atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
             return t;
         }
@@ -108,11 +109,12 @@ coir__task *coir__ring_steal(coir__worker *from, coir__worker *to)
             return NULL;
         coir__task *first = atomic_load_explicit(&from->ring[head & MASK], memory_order_relaxed);
         for (uint32_t i = 1; i < n; i++) {
-            coir__task *t = atomic_load_explicit(&from->ring[(head + i) & MASK], memory_order_relaxed);
+            coir__task *t = atomic_load_explicit(&from->ring[(head + i) & MASK],
+                                                 memory_order_relaxed);
             atomic_store_explicit(&to->ring[(to_tail + i - 1) & MASK], t, memory_order_relaxed);
         }
-        if (atomic_compare_exchange_strong_explicit(&from->head, &head, head + n, memory_order_acq_rel,
-                                                    memory_order_acquire)) {
+        if (atomic_compare_exchange_strong_explicit(&from->head, &head, head + n,
+                                                    memory_order_acq_rel, memory_order_acquire)) {
             atomic_store_explicit(&to->tail, to_tail + n - 1, memory_order_release);
             return first;
         }
@@ -126,7 +128,8 @@ static void inject_tell(coir__runtime *rt, bool any)
         if (any)
             atomic_fetch_or_explicit(&rt->workers[i]->odd, COIR__ODD_INJECT, memory_order_relaxed);
         else
-            atomic_fetch_and_explicit(&rt->workers[i]->odd, (uint8_t)~COIR__ODD_INJECT, memory_order_relaxed);
+            atomic_fetch_and_explicit(&rt->workers[i]->odd, (uint8_t)~COIR__ODD_INJECT,
+                                      memory_order_relaxed);
 }
 
 void coir__inject(coir__runtime *rt, coir__task *t)
@@ -194,7 +197,8 @@ static void runnable_foreign(coir__runtime *rt, coir__task *t, unsigned flags)
         inbox_push(rt->workers[t->root.worker], t);
     else
         coir__inject(rt, t);
-    atomic_fetch_sub_explicit(&rt->visitors, 1, memory_order_release); /* pairs with runtime_run() */
+    atomic_fetch_sub_explicit(&rt->visitors, 1,
+                              memory_order_release); /* pairs with runtime_run() */
 }
 
 /* Everything that is not "into the empty slot of this worker". */

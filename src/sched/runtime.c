@@ -45,10 +45,7 @@ int64_t coir__now(const coir__worker *w)
     return w && w->rt ? coir__runtime_now(w->runtime) : coir__time_now();
 }
 
-int64_t coir_now(void)
-{
-    return coir__now(coir__worker_or_null());
-}
+int64_t coir_now(void) { return coir__now(coir__worker_or_null()); }
 
 void coir__runtime_log(coir__runtime *rt, const char *format, ...)
 {
@@ -167,8 +164,8 @@ static int refuse_option(const char *what, const char *why)
 
 static bool engine_is_complete(const coir_engine *e)
 {
-    return e->name && e->init && e->destroy && e->attempt && e->submit && e->cancel && e->poll && e->has_events &&
-           e->wake;
+    return e->name && e->init && e->destroy && e->attempt && e->submit && e->cancel && e->poll &&
+           e->has_events && e->wake;
 }
 
 static int check_options(const coir_options *o)
@@ -284,7 +281,8 @@ static void runtime_leave(coir__runtime *rt)
 
 /* -- stack overflow --------------------------------------------------------------------------------------------- */
 
-static void overflow_describe(void *owner, const char **ret_name, const char **ret_file, int *ret_line)
+static void overflow_describe(void *owner, const char **ret_name, const char **ret_file,
+                              int *ret_line)
 {
     coir__task *t = owner;
     *ret_name = t->name;
@@ -412,7 +410,8 @@ static int runtime_new(coir__runtime **ret, const coir_options *given)
         if (!w || !(w->caches = calloc(COIR__STACK_CLASSES, sizeof *w->caches)))
             goto fail;
         w->chaos = keys.migrate != 0 && !rt->solo;
-        atomic_store_explicit(&w->wheel.next, COIR_FOREVER, memory_order_relaxed); /* others look before it has started */
+        atomic_store_explicit(&w->wheel.next, COIR_FOREVER,
+                              memory_order_relaxed); /* others look before it has started */
     }
     *ret = rt;
     return 0;
@@ -436,7 +435,8 @@ static int runtime_start_threads(coir__runtime *rt, unsigned *ret_started)
 /* Whoever has woken one of the last tasks from outside may not be through with the worker it wanted to rouse. */
 static void await_visitors(coir__runtime *rt)
 {
-    for (unsigned round = 0; atomic_load_explicit(&rt->visitors, memory_order_acquire) != 0; round++)
+    for (unsigned round = 0; atomic_load_explicit(&rt->visitors, memory_order_acquire) != 0;
+         round++)
         coir__spin(round);
 }
 
@@ -466,7 +466,8 @@ static int runtime_run(coir__runtime *rt, coir_fn *fn, void *arg)
 /* The calling thread is worker 0 from here to the end. */
 static int runtime_run_here(coir__runtime *rt, coir_fn *fn, void *arg)
 {
-    coir__worker *outer = coir__worker_or_null(); /* the pseudo-worker of a plain thread, if it has one */
+    coir__worker *outer =
+        coir__worker_or_null(); /* the pseudo-worker of a plain thread, if it has one */
     coir__worker_set(rt->workers[0]);
     int rc = first_worker_init(rt->workers[0], rt);
     if (rc == 0)

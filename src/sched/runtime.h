@@ -29,9 +29,9 @@ struct coir__runtime {
     coir__link inject; /* tasks, linked by wait.node.link */
     _Atomic uint32_t inject_count;
 
-    _Alignas(64) _Atomic uint32_t sleepers;  /* workers asleep or about to be */
-    _Atomic uint32_t searching;              /* a worker is looking for work, or has been woken to */
-    _Atomic uint32_t patrol;                 /* a sleeping worker looks after the others now and then */
+    _Alignas(64) _Atomic uint32_t sleepers; /* workers asleep or about to be */
+    _Atomic uint32_t searching;             /* a worker is looking for work, or has been woken to */
+    _Atomic uint32_t patrol; /* a sleeping worker looks after the others now and then */
     _Atomic bool stopping;
     struct {
         int64_t delay;
@@ -39,10 +39,12 @@ struct coir__runtime {
         uint8_t state;
     } quiet; /* debug/deadlock.c's; under coir__runtimes_lock */
 
-    _Alignas(64) _Atomic uint32_t external;  /* things outside that will wake a task: helper threads, the kernel */
-    _Atomic uint32_t live;                   /* tasks of the root group that have not ended */
-    _Atomic uint64_t foreign_spawned;        /* tasks spawned by threads that are no worker of this runtime */
-    _Atomic uint32_t visitors;               /* others who are making a task runnable */
+    _Alignas(64) _Atomic uint32_t
+        external;          /* things outside that will wake a task: helper threads, the kernel */
+    _Atomic uint32_t live; /* tasks of the root group that have not ended */
+    _Atomic uint64_t
+        foreign_spawned;       /* tasks spawned by threads that are no worker of this runtime */
+    _Atomic uint32_t visitors; /* others who are making a task runnable */
     _Atomic int first_result;
 
     /* operations (io/op.c) */

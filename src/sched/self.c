@@ -9,10 +9,7 @@ coir_task coir_self(void)
     return w && w->rt ? coir__task_handle(w->current) : (coir_task){0};
 }
 
-uint64_t coir_task_id(coir_task t)
-{
-    return t.id;
-}
+uint64_t coir_task_id(coir_task t) { return t.id; }
 
 int coir_set_name(const char *name)
 {
@@ -36,7 +33,8 @@ int coir_pin(void)
         return 0;
     if (self->root.pins == UINT16_MAX)
         return -EOVERFLOW;
-    if (self->root.pins++ == 0 && !(atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_BOUND)) {
+    if (self->root.pins++ == 0 &&
+        !(atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_BOUND)) {
         self->root.worker = w->index;
         atomic_fetch_or_explicit(&self->flags, COIR__TASK_PINNED, memory_order_relaxed);
     }
@@ -51,7 +49,8 @@ int coir_unpin(void)
         return 0;
     if (self->root.pins == 0)
         return -EINVAL;
-    if (--self->root.pins == 0 && !(atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_BOUND))
+    if (--self->root.pins == 0 &&
+        !(atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_BOUND))
         atomic_fetch_and_explicit(&self->flags, (uint16_t)~COIR__TASK_PINNED, memory_order_relaxed);
     return 0;
 }

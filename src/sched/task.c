@@ -36,10 +36,7 @@ static struct {
 
 static _Atomic uint64_t next_id = 1;
 
-static coir__task *chain_next(const coir__task *t)
-{
-    return t->wait.node.data;
-}
+static coir__task *chain_next(const coir__task *t) { return t->wait.node.data; }
 
 static coir__task *batch_next(const coir__task *first)
 {
@@ -52,13 +49,14 @@ static bool depot_grow(void)
     uint32_t n = atomic_load_explicit(&chunk_count, memory_order_relaxed);
     if (n == CHUNKS_MAX)
         return false;
-    void *memory =
-        mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return false;
     madvise(memory, CHUNK_BYTES, MADV_NOHUGEPAGE);
     atomic_store_explicit(&chunks[n], memory, memory_order_relaxed);
-    atomic_store_explicit(&chunk_count, n + 1, memory_order_release); /* pairs with coir__task_visit() */
+    atomic_store_explicit(&chunk_count, n + 1,
+                          memory_order_release); /* pairs with coir__task_visit() */
     return true;
 }
 
@@ -180,7 +178,8 @@ coir__task *coir__task_alloc(coir__worker *w)
     t->ctx.sp = NULL;
     t->ctx.result = 0;
     atomic_store_explicit(&t->park, COIR__PARK_ACTIVE, memory_order_relaxed);
-    atomic_store_explicit(&t->attention, coir__fence_needed ? COIR__ATTENTION_FENCE : 0, memory_order_relaxed);
+    atomic_store_explicit(&t->attention, coir__fence_needed ? COIR__ATTENTION_FENCE : 0,
+                          memory_order_relaxed);
     t->storm = 0;
     t->scope = &t->root;
     t->wait.node.link.next = NULL;
@@ -254,7 +253,8 @@ bool coir__task_is_descriptor(const void *address)
 {
     uint32_t n = atomic_load_explicit(&chunk_count, memory_order_acquire);
     for (uint32_t i = 0; i < n; i++) {
-        uintptr_t offset = (uintptr_t)address - (uintptr_t)atomic_load_explicit(&chunks[i], memory_order_relaxed);
+        uintptr_t offset = (uintptr_t)address -
+                           (uintptr_t)atomic_load_explicit(&chunks[i], memory_order_relaxed);
         if (offset < CHUNK_TASKS * sizeof(coir__task))
             return offset % sizeof(coir__task) == 0;
     }
@@ -269,7 +269,8 @@ void coir__task_trim(void)
         /* The chunks stay, their pages go. All is carved anew. */
         depot.batches = depot.loose = NULL;
         for (uint32_t i = 0; i < n; i++)
-            madvise(atomic_load_explicit(&chunks[i], memory_order_relaxed), CHUNK_BYTES, MADV_DONTNEED);
+            madvise(atomic_load_explicit(&chunks[i], memory_order_relaxed), CHUNK_BYTES,
+                    MADV_DONTNEED);
         depot.fresh = 0;
         depot.carving = 0;
     }
@@ -292,7 +293,8 @@ static void task_start_odd(coir__worker *w, coir__task *t, unsigned flags)
 static void task_check_end(coir__task *t)
 {
     if (coir__unlikely(t->scope != &t->root))
-        coir__misuse("the task ended with a %s open", t->scope->kind == COIR__SCOPE_GROUP ? "group" : "scope");
+        coir__misuse("the task ended with a %s open",
+                     t->scope->kind == COIR__SCOPE_GROUP ? "group" : "scope");
     if (coir__unlikely(atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_FP_ENV))
         coir__fpenv_reset();
 }

@@ -65,19 +65,21 @@ enum coir__attention {
 };
 
 enum coir__task_flags {
-    COIR__TASK_THREAD = 1,     /* stands for a plain thread */
-    COIR__TASK_PINNED = 2,     /* never leaves its worker */
+    COIR__TASK_THREAD = 1,                                  /* stands for a plain thread */
+    COIR__TASK_PINNED = 2,                                  /* never leaves its worker */
     COIR__TASK_ODD = COIR__TASK_THREAD | COIR__TASK_PINNED, /* made runnable the long way */
-    COIR__TASK_FP_ENV = 4,     /* keeps its own floating-point control words */
-    COIR__TASK_HANDLE = 8,     /* somebody may join it */
-    COIR__TASK_ARG_COPY = 16,  /* `arg` is released at the end */
-    COIR__TASK_DONE = 32,      /* has returned; `ctx.result` is what */
-    COIR__TASK_JOINING = 64,   /* done, and somebody is taking it out of its group */
-    COIR__TASK_FIRST = 128,    /* the first task of coir_run */
-    COIR__TASK_ENDING = 256,   /* has returned; not yet DONE or gone: whoever wants it waits a moment */
+    COIR__TASK_FP_ENV = 4,    /* keeps its own floating-point control words */
+    COIR__TASK_HANDLE = 8,    /* somebody may join it */
+    COIR__TASK_ARG_COPY = 16, /* `arg` is released at the end */
+    COIR__TASK_DONE = 32,     /* has returned; `ctx.result` is what */
+    COIR__TASK_JOINING = 64,  /* done, and somebody is taking it out of its group */
+    COIR__TASK_FIRST = 128,   /* the first task of coir_run */
+    COIR__TASK_ENDING =
+        256, /* has returned; not yet DONE or gone: whoever wants it waits a moment */
     COIR__TASK_DETACHED = 512, /* given up: can't be joined any more */
-    COIR__TASK_PIN_AT_START = 1024, /* the runtime is pinned: binds to the worker that runs it first */
-    COIR__TASK_BOUND = 2048,        /* PINNED for life */
+    COIR__TASK_PIN_AT_START =
+        1024,                /* the runtime is pinned: binds to the worker that runs it first */
+    COIR__TASK_BOUND = 2048, /* PINNED for life */
 };
 
 /* What a task waits for; for dumps, and for those who must take it out of a queue. */
@@ -124,7 +126,12 @@ typedef struct coir__timer_node {
     coir__task *task;
 } coir__timer_node;
 
-enum coir__scope_kind { COIR__SCOPE_ROOT, COIR__SCOPE_PLAIN, COIR__SCOPE_SHIELD, COIR__SCOPE_GROUP };
+enum coir__scope_kind {
+    COIR__SCOPE_ROOT,
+    COIR__SCOPE_PLAIN,
+    COIR__SCOPE_SHIELD,
+    COIR__SCOPE_GROUP
+};
 enum coir__scope_state {
     COIR__SCOPE_CANCELLED = 1, /* itself or around it, up to the nearest shield */
     COIR__SCOPE_ARMED = 2,     /* the timers of its deadline and of those around it are armed */
@@ -135,8 +142,10 @@ enum coir__scope_state {
  * scope lock of the task whose chain it is in.
  */
 typedef struct coir__scope {
-    struct coir__scope *parent; /* the next one outwards: of the same task, or of its group. Fixed while open */
-    int64_t deadline;           /* the earliest around, own included, up to the nearest shield. Fixed while open */
+    struct coir__scope
+        *parent; /* the next one outwards: of the same task, or of its group. Fixed while open */
+    int64_t
+        deadline; /* the earliest around, own included, up to the nearest shield. Fixed while open */
     const coir_cancel_reason *_Atomic reason; /* of its own cancellation, else NULL */
     uint8_t kind;
     _Atomic uint8_t state;
@@ -155,20 +164,22 @@ struct coir__task {
     _Atomic uint32_t park;
     _Atomic uint8_t attention;
     uint8_t stack_class;
-    uint16_t storm; /* -ECANCELED returns in a row in this scope; owner only */
+    uint16_t storm;     /* -ECANCELED returns in a row in this scope; owner only */
     coir__scope *scope; /* innermost; under scope_lock, the owner reads it without */
     union {
         coir__node node;   /* of a single wait */
         coir__timer timer; /* of a sleep */
     } wait;
     /* What a spawn writes. */
-    _Atomic uint64_t id;     /* 0: the slot is free */
-    coir__lock *_Atomic wait_lock; /* of the object waited for, while WAITING; its address names the object in dumps. While
+    _Atomic uint64_t id; /* 0: the slot is free */
+    coir__lock *_Atomic
+        wait_lock; /* of the object waited for, while WAITING; its address names the object in dumps. While
                                     * IO: the id of the operation, which is no address */
-    coir__stack *stack;      /* NULL before the first run and after the end */
+    coir__stack *stack; /* NULL before the first run and after the end */
     coir_fn *fn;
     void *arg;
-    coir__node *_Atomic joiner; /* who waits for the end; set and cleared under join.c's lock and scope_lock */
+    coir__node *_Atomic
+        joiner; /* who waits for the end; set and cleared under join.c's lock and scope_lock */
     union {
         struct {
             _Atomic uint16_t flags; /* owner, spawner, then under scope_lock */
@@ -177,13 +188,13 @@ struct coir__task {
         _Atomic uint32_t flags_rt; /* both, for one load */
     };
     _Atomic uint32_t wait_note; /* coir__wait_kind, and since when: see coir__wait_note() */
-    coir__lock scope_lock;   /* guards the chain of scopes, the name, the end of the task */
-    int32_t line;            /* of the spawn */
+    coir__lock scope_lock;      /* guards the chain of scopes, the name, the end of the task */
+    int32_t line;               /* of the spawn */
     /* Kin. */
     coir__scope root;
-    coir__link group_link;   /* in the group's list; under the group's lock */
-    char *name;              /* owned; under scope_lock */
-    const char *file;        /* of the spawn */
+    coir__link group_link; /* in the group's list; under the group's lock */
+    char *name;            /* owned; under scope_lock */
+    const char *file;      /* of the spawn */
 };
 
 #if !COIR__ASAN && !COIR__TSAN && defined(__LP64__)
@@ -196,7 +207,10 @@ COIR__INLINE uint8_t coir__wait_kind_of(const coir__task *t)
 }
 
 /* The task a scope belongs to, for ROOT scopes. */
-COIR__INLINE coir__task *coir__task_of_root(coir__scope *s) { return coir__container(s, coir__task, root); }
+COIR__INLINE coir__task *coir__task_of_root(coir__scope *s)
+{
+    return coir__container(s, coir__task, root);
+}
 
 /* -- descriptors (task.c) --------------------------------------------------------------------------------------- */
 
@@ -233,8 +247,8 @@ COIR__INLINE coir_task coir__task_handle(coir__task *t)
 COIR__INLINE uint32_t coir__claim(coir__task *t)
 {
     uint32_t state = COIR__PARK_WAITING;
-    if (coir__likely(atomic_compare_exchange_strong_explicit(&t->park, &state, COIR__PARK_ACTIVE, memory_order_acq_rel,
-                                                             memory_order_relaxed)))
+    if (coir__likely(atomic_compare_exchange_strong_explicit(
+            &t->park, &state, COIR__PARK_ACTIVE, memory_order_acq_rel, memory_order_relaxed)))
         return COIR__PARK_WAITING;
     for (;;) {
         uint32_t to;
@@ -244,7 +258,8 @@ COIR__INLINE uint32_t coir__claim(coir__task *t)
             to = COIR__PARK_CLAIMED;
         else
             return COIR__PARK_ACTIVE;
-        if (atomic_compare_exchange_weak_explicit(&t->park, &state, to, memory_order_acq_rel, memory_order_relaxed))
+        if (atomic_compare_exchange_weak_explicit(&t->park, &state, to, memory_order_acq_rel,
+                                                  memory_order_relaxed))
             return state;
     }
 }

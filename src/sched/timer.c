@@ -87,7 +87,8 @@ static void slot_add(coir__wheel *wh, coir__timer *t)
         t->next->pprev = &t->next;
     *head = t;
     wh->occupied[level] |= (uint64_t)1 << slot;
-    int64_t start = (int64_t)((tick & ~(((uint64_t)1 << (level * LEVEL_BITS)) - 1)) << COIR__WHEEL_SHIFT);
+    int64_t start = (int64_t)((tick & ~(((uint64_t)1 << (level * LEVEL_BITS)) - 1))
+                              << COIR__WHEEL_SHIFT);
     if (start < atomic_load_explicit(&wh->next, memory_order_relaxed))
         atomic_store_explicit(&wh->next, start, memory_order_relaxed);
 }
@@ -132,7 +133,8 @@ bool coir__wheel_disarm_locked(coir__wheel *wh, coir__timer *t)
 struct due {
     coir__task *first; /* chained by wait.node.data, in the order of their slots */
     coir__task *last;
-    coir__task *slot_first; /* of the slot at hand; put in front, because a slot has its latest first */
+    coir__task
+        *slot_first; /* of the slot at hand; put in front, because a slot has its latest first */
     coir__task *slot_last;
     coir__timer *scopes;
     unsigned count;

@@ -22,9 +22,10 @@
 
 typedef struct coir__wheel {
     coir__lock lock;
-    uint32_t count;                        /* armed */
-    uint64_t elapsed;                      /* all up to this tick has fired */
-    _Atomic int64_t next;                  /* lower bound of the first time; COIR_FOREVER when empty. Read by others */
+    uint32_t count;   /* armed */
+    uint64_t elapsed; /* all up to this tick has fired */
+    _Atomic int64_t
+        next; /* lower bound of the first time; COIR_FOREVER when empty. Read by others */
     uint64_t occupied[COIR__WHEEL_LEVELS]; /* a bit a slot */
     coir__timer *slots[COIR__WHEEL_LEVELS][COIR__WHEEL_SLOTS];
 } coir__wheel;

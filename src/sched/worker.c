@@ -43,12 +43,15 @@ static void unpick(coir__worker *w, coir__task *t)
     }
 }
 
-int coir__leave_publish(coir__worker *w, coir__task *self, _Atomic uint32_t *word, uint32_t expected, uint32_t desired)
+int coir__leave_publish(coir__worker *w, coir__task *self, _Atomic uint32_t *word,
+                        uint32_t expected, uint32_t desired)
 {
-    bool keeps_fp = (atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0;
+    bool keeps_fp = (atomic_load_explicit(&self->flags, memory_order_relaxed) &
+                     COIR__TASK_FP_ENV) != 0;
     coir__fpenv fp = coir__fpenv_save();
     coir__eh eh = *w->eh;
-    bool keeps_eh = eh.caught || eh.uncaught; /* else not written: without C++ all workers share the zeros */
+    bool keeps_eh = eh.caught ||
+                    eh.uncaught; /* else not written: without C++ all workers share the zeros */
     coir__task *next = coir__pick(w);
     if (keeps_eh)
         *w->eh = (coir__eh){0};
@@ -69,10 +72,11 @@ int coir__leave_publish(coir__worker *w, coir__task *self, _Atomic uint32_t *wor
 
 /* A task that is inside a C++ handler, or has its own control words, takes them along. The thread's are left as a
  * task without either expects them. */
-COIR__NOINLINE int coir__leave_keeping(coir__worker *w, coir__task *self, coir__task *next, _Atomic uint32_t *word,
-                                           uint32_t value)
+COIR__NOINLINE int coir__leave_keeping(coir__worker *w, coir__task *self, coir__task *next,
+                                       _Atomic uint32_t *word, uint32_t value)
 {
-    bool keeps_fp = (atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0;
+    bool keeps_fp = (atomic_load_explicit(&self->flags, memory_order_relaxed) &
+                     COIR__TASK_FP_ENV) != 0;
     coir__fpenv fp = coir__fpenv_save();
     coir__eh eh = *w->eh;
     bool keeps_eh = eh.caught || eh.uncaught; /* else not written: see coir__leave_publish() */
@@ -136,7 +140,8 @@ int coir__charge_slow(coir__worker *w, int result)
         return result;
     }
     coir__runtime *rt = w->runtime;
-    if (w->private_count == 0 && atomic_load_explicit(&rt->inject_count, memory_order_relaxed) == 0 &&
+    if (w->private_count == 0 &&
+        atomic_load_explicit(&rt->inject_count, memory_order_relaxed) == 0 &&
         coir__runtime_now(rt) - w->slice_start < COIR__SLICE) {
         w->budget = COIR__BUDGET;
         return result;
@@ -144,10 +149,7 @@ int coir__charge_slow(coir__worker *w, int result)
     return yield_through_base(w, w->current, result);
 }
 
-static void thread_yield(void)
-{
-    sched_yield();
-}
+static void thread_yield(void) { sched_yield(); }
 
 static void yield_slow(coir__worker *w)
 {
@@ -159,7 +161,8 @@ static void yield_slow(coir__worker *w)
 }
 
 /* To a task that has no stack yet. */
-static COIR__NOINLINE int yield_to_fresh(coir__worker *w, coir__task *self, coir__task *next, uint32_t tail)
+static COIR__NOINLINE int yield_to_fresh(coir__worker *w, coir__task *self, coir__task *next,
+                                         uint32_t tail)
 {
     next = coir__pick_fresh(w, next);
     return coir__leave(w, self, next, &w->tail, tail + 1);
@@ -177,17 +180,18 @@ void coir_yield(void)
     uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
     uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
     unsigned flags = atomic_load_explicit(&self->flags, memory_order_relaxed);
-    if (coir__unlikely(--w->budget <= 0 || atomic_load_explicit(&w->odd, memory_order_relaxed) || head == tail ||
-                       atomic_load_explicit(&w->lifo, memory_order_relaxed) ||
-                       (flags & (COIR__TASK_PINNED | COIR__TASK_FP_ENV)) || w->eh->caught || w->eh->uncaught)) {
+    if (coir__unlikely(--w->budget <= 0 || atomic_load_explicit(&w->odd, memory_order_relaxed) ||
+                       head == tail || atomic_load_explicit(&w->lifo, memory_order_relaxed) ||
+                       (flags & (COIR__TASK_PINNED | COIR__TASK_FP_ENV)) || w->eh->caught ||
+                       w->eh->uncaught)) {
         yield_slow(w);
         return;
     }
     coir__task *next = atomic_load_explicit(&w->ring[head & RING_MASK], memory_order_relaxed);
     if (w->solo) {
         atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
-    } else if (coir__unlikely(!atomic_compare_exchange_strong_explicit(&w->head, &head, head + 1, memory_order_acq_rel,
-                                                                       memory_order_relaxed))) {
+    } else if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
+                   &w->head, &head, head + 1, memory_order_acq_rel, memory_order_relaxed))) {
         yield_slow(w);
         return;
     }
@@ -224,10 +228,7 @@ static bool rouse_as(coir__worker *w, uint32_t state)
     return true;
 }
 
-bool coir__worker_rouse(coir__worker *w)
-{
-    return rouse_as(w, COIR__ROUSED);
-}
+bool coir__worker_rouse(coir__worker *w) { return rouse_as(w, COIR__ROUSED); }
 
 static bool rouse_any(coir__runtime *rt, uint32_t state)
 {
@@ -250,9 +251,11 @@ static void set_unwatched(coir__runtime *rt, bool unwatched)
 {
     for (unsigned i = 0; i < rt->worker_count; i++)
         if (unwatched)
-            atomic_fetch_or_explicit(&rt->workers[i]->careful, COIR__CAREFUL_UNWATCHED, memory_order_relaxed);
+            atomic_fetch_or_explicit(&rt->workers[i]->careful, COIR__CAREFUL_UNWATCHED,
+                                     memory_order_relaxed);
         else
-            atomic_fetch_and_explicit(&rt->workers[i]->careful, (uint8_t)~COIR__CAREFUL_UNWATCHED, memory_order_relaxed);
+            atomic_fetch_and_explicit(&rt->workers[i]->careful, (uint8_t)~COIR__CAREFUL_UNWATCHED,
+                                      memory_order_relaxed);
 }
 
 static bool patrol_begin(coir__runtime *rt)
@@ -283,8 +286,10 @@ void coir__runtime_patrol(coir__runtime *rt)
     do {
         if (!patrol_begin(rt) || rouse_any(rt, COIR__ROUSED_TO_PATROL))
             return;
-        atomic_store(&rt->patrol, 0); /* all are awake; the next to sleep takes it up, and nobody need tell it */
-    } while (any_asleep(rt)); /* who fell asleep meanwhile has taken our word for a patrol: pairs with worker_sleep() */
+        atomic_store(&rt->patrol,
+                     0); /* all are awake; the next to sleep takes it up, and nobody need tell it */
+    } while (any_asleep(
+        rt)); /* who fell asleep meanwhile has taken our word for a patrol: pairs with worker_sleep() */
 }
 
 /* -- finding work ----------------------------------------------------------------------------------------------- */
@@ -335,7 +340,8 @@ static coir__task *take_own(coir__worker *w)
     if (w->lifo_used < COIR__LIFO_MAX && (t = coir__lifo_take(w)) != NULL)
         return t;
     w->lifo_used = 0;
-    if ((t = coir__ring_pop(w)) != NULL || (t = coir__lifo_take(w)) != NULL || (t = private_take(w)) != NULL)
+    if ((t = coir__ring_pop(w)) != NULL || (t = coir__lifo_take(w)) != NULL ||
+        (t = private_take(w)) != NULL)
         return t;
     return take_shared(w);
 }
@@ -378,7 +384,8 @@ static coir__task *search(coir__worker *w)
         t = take_shared(w);
         if (!t)
             t = steal(w);
-        if (!t && (atomic_load_explicit(&rt->stopping, memory_order_relaxed) || w->engine->has_events(w->loop)))
+        if (!t && (atomic_load_explicit(&rt->stopping, memory_order_relaxed) ||
+                   w->engine->has_events(w->loop)))
             break;
         if (!t)
             coir__cpu_relax();
@@ -407,7 +414,8 @@ static coir__task *patrol_look(coir__worker *w)
     coir__task *rescued = NULL;
     for (unsigned i = 0; i < rt->worker_count; i++) {
         coir__worker *other = rt->workers[i];
-        if (other == w || atomic_load_explicit(&other->sleeping, memory_order_relaxed) != COIR__AWAKE)
+        if (other == w ||
+            atomic_load_explicit(&other->sleeping, memory_order_relaxed) != COIR__AWAKE)
             continue;
         uint32_t tick = atomic_load_explicit(&other->tick, memory_order_relaxed);
         coir__task *slot = atomic_load_explicit(&other->lifo, memory_order_relaxed);
@@ -426,7 +434,8 @@ static coir__task *patrol_look(coir__worker *w)
 static int64_t patrol_take(coir__worker *w, int64_t timeout)
 {
     coir__runtime *rt = w->runtime;
-    if (atomic_load(&rt->patrol) != 0 || atomic_load(&rt->sleepers) >= rt->worker_count || !patrol_begin(rt))
+    if (atomic_load(&rt->patrol) != 0 || atomic_load(&rt->sleepers) >= rt->worker_count ||
+        !patrol_begin(rt))
         return timeout;
     w->on_patrol = true;
     w->patrol_interval = 2 * PATROL_FIRST;
@@ -461,7 +470,8 @@ bool coir__runtime_is_quiet(coir__runtime *rt)
     for (unsigned i = 0; i < rt->worker_count; i++) {
         coir__worker *w = rt->workers[i];
         if (atomic_load_explicit(&w->wheel.next, memory_order_relaxed) != COIR_FOREVER ||
-            atomic_load_explicit(&w->inbox_count, memory_order_relaxed) != 0 || !coir__ring_is_empty(w))
+            atomic_load_explicit(&w->inbox_count, memory_order_relaxed) != 0 ||
+            !coir__ring_is_empty(w))
             return false;
         ended += atomic_load(&w->io_ended);
         started += atomic_load(&w->io_started);
@@ -485,7 +495,8 @@ static uint32_t worker_sleep(coir__worker *w, int64_t timeout)
     }
     atomic_fetch_sub(&rt->sleepers, 1);
     uint32_t state = atomic_exchange(&w->sleeping, COIR__AWAKE);
-    if (!w->solo && !w->on_patrol && atomic_load(&rt->patrol) == 0) /* what coir__runtime_patrol() may have cleared */
+    if (!w->solo && !w->on_patrol &&
+        atomic_load(&rt->patrol) == 0) /* what coir__runtime_patrol() may have cleared */
         atomic_fetch_or_explicit(&w->careful, COIR__CAREFUL_UNWATCHED, memory_order_relaxed);
     return state;
 }
@@ -547,7 +558,8 @@ static coir__task *worker_idle(coir__worker *w)
 static void worker_tick(coir__worker *w)
 {
     coir__runtime *rt = w->runtime;
-    atomic_store_explicit(&w->tick, atomic_load_explicit(&w->tick, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(&w->tick, atomic_load_explicit(&w->tick, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     int64_t now = coir__runtime_now(rt);
     w->slice_start = now;
     w->since = coir__since_of(now);
@@ -557,17 +569,20 @@ static void worker_tick(coir__worker *w)
         inbox_take(w);
     if (atomic_load_explicit(&w->wheel.next, memory_order_relaxed) <= now)
         coir__wheel_expire(&w->wheel, w, now);
-    bool alone = !w->handoff && coir__ring_is_empty(w) && !atomic_load_explicit(&w->lifo, memory_order_relaxed);
+    bool alone = !w->handoff && coir__ring_is_empty(w) &&
+                 !atomic_load_explicit(&w->lifo, memory_order_relaxed);
     bool sleeps = alone && !w->yielded && w->private_count == 0; /* then the sleep polls */
-    if (!sleeps && (now - w->last_poll >= (alone ? YIELD_POLL : COIR__SLICE) || w->engine->has_events(w->loop))) {
+    if (!sleeps && (now - w->last_poll >= (alone ? YIELD_POLL : COIR__SLICE) ||
+                    w->engine->has_events(w->loop))) {
         w->last_poll = now;
         atomic_fetch_add_explicit(&w->metric_polls, 1, memory_order_relaxed);
         w->engine->poll(w->loop, 0);
     }
     uint32_t shared = atomic_load_explicit(&rt->inject_count, memory_order_relaxed);
     if (shared)
-        coir__inject_take(w, shared / rt->worker_count + 1 < COIR__RING / 4 ? shared / rt->worker_count + 1
-                                                                           : COIR__RING / 4);
+        coir__inject_take(w, shared / rt->worker_count + 1 < COIR__RING / 4
+                                 ? shared / rt->worker_count + 1
+                                 : COIR__RING / 4);
     if (!coir__ring_is_empty(w)) { /* what was woken here keeps its order */
         coir__task *t = coir__lifo_take(w);
         if (t)
@@ -576,7 +591,8 @@ static void worker_tick(coir__worker *w)
     coir__task *yielded = w->yielded;
     if (yielded) {
         w->yielded = NULL;
-        if (atomic_load_explicit(&yielded->flags, memory_order_relaxed) & COIR__TASK_PINNED && !w->solo)
+        if (atomic_load_explicit(&yielded->flags, memory_order_relaxed) & COIR__TASK_PINNED &&
+            !w->solo)
             coir__runnable_slow(w, yielded);
         else if (w->chaos)
             coir__inject(rt, yielded);
@@ -600,7 +616,8 @@ static void worker_switch(coir__worker *w, coir__task *t)
         task_attach(t, coir__stack_take(w->runtime->stacks, worker_cache(w, t), t->stack_class));
     w->budget = w->private_count ? COIR__BUDGET / 16 : COIR__BUDGET;
     w->current = t;
-    atomic_store_explicit(&w->runs, atomic_load_explicit(&w->runs, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(&w->runs, atomic_load_explicit(&w->runs, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     coir__switch(&w->base.ctx, &t->ctx, &w->nowhere, 0);
     w->current = &w->base;
 }
@@ -657,8 +674,10 @@ int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index)
     w->tid = (pid_t)syscall(SYS_gettid);
     w->slice_start = w->last_poll = w->last_trim = now;
     w->since = coir__since_of(now);
-    atomic_store_explicit(&w->careful, (uint8_t)((rt->solo ? 0 : COIR__CAREFUL_UNWATCHED) | (w->chaos ? COIR__CAREFUL_CHAOS : 0)),
-                          memory_order_relaxed);
+    atomic_store_explicit(
+        &w->careful,
+        (uint8_t)((rt->solo ? 0 : COIR__CAREFUL_UNWATCHED) | (w->chaos ? COIR__CAREFUL_CHAOS : 0)),
+        memory_order_relaxed);
     coir__rng_init(&w->rng, rt->seed + (uint64_t)index);
     coir__wheel_init(&w->wheel, now);
     coir__context_thread(&w->base.ctx);

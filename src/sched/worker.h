@@ -26,9 +26,10 @@
 #include "sched/timer.h"
 
 #define COIR__RING 256u
-#define COIR__BUDGET 128          /* picks, or operations that complete at once, between looks at the clock */
-#define COIR__SLICE COIR_US(100)  /* between polls of the kernel while there is work */
-#define COIR__LIFO_MAX 3u         /* uses of the slot in a row while others wait */
+#define COIR__BUDGET                                                                               \
+    128 /* picks, or operations that complete at once, between looks at the clock */
+#define COIR__SLICE COIR_US(100) /* between polls of the kernel while there is work */
+#define COIR__LIFO_MAX 3u        /* uses of the slot in a row while others wait */
 
 /* The C++ runtime's exception state of a thread (Itanium C++ ABI: __cxa_eh_globals). */
 typedef struct coir__eh {
@@ -43,11 +44,18 @@ enum coir__odd {
 };
 
 enum coir__careful {
-    COIR__CAREFUL_CHAOS = 1,     /* COIR_DEBUG=migrate=1 */
-    COIR__CAREFUL_UNWATCHED = 2, /* others sleep and nobody patrols: tell them when the slot is filled */
+    COIR__CAREFUL_CHAOS = 1, /* COIR_DEBUG=migrate=1 */
+    COIR__CAREFUL_UNWATCHED =
+        2, /* others sleep and nobody patrols: tell them when the slot is filled */
 };
 
-enum coir__sleep_state { COIR__AWAKE, COIR__ASLEEP, COIR__ROUSED, COIR__ROUSED_TO_SEARCH, COIR__ROUSED_TO_PATROL };
+enum coir__sleep_state {
+    COIR__AWAKE,
+    COIR__ASLEEP,
+    COIR__ROUSED,
+    COIR__ROUSED_TO_SEARCH,
+    COIR__ROUSED_TO_PATROL
+};
 
 struct coir__worker {
     /* Owner, at every operation. */
@@ -55,16 +63,16 @@ struct coir__worker {
     coir__task *_Atomic lifo; /* owner fills, anyone takes by exchange */
     int32_t budget;
     uint32_t lifo_used;
-    coir__eh *eh;             /* this thread's */
-    uint16_t rt;              /* index of the runtime; 0: a plain thread's pseudo-worker */
-    uint32_t flags_rt;        /* what coir__task.flags_rt of an ordinary task looks like */
-    bool solo;                /* nobody can steal */
-    _Atomic uint8_t odd;      /* coir__odd: a yield goes the long way */
-    bool chaos;               /* COIR_DEBUG=migrate=1 */
-    _Atomic uint8_t careful;  /* coir__careful: what is made runnable goes the long way */
-    _Atomic uint32_t tail;    /* owner writes */
+    coir__eh *eh;            /* this thread's */
+    uint16_t rt;             /* index of the runtime; 0: a plain thread's pseudo-worker */
+    uint32_t flags_rt;       /* what coir__task.flags_rt of an ordinary task looks like */
+    bool solo;               /* nobody can steal */
+    _Atomic uint8_t odd;     /* coir__odd: a yield goes the long way */
+    bool chaos;              /* COIR_DEBUG=migrate=1 */
+    _Atomic uint8_t careful; /* coir__careful: what is made runnable goes the long way */
+    _Atomic uint32_t tail;   /* owner writes */
     uint32_t private_count;
-    uint32_t since;           /* the last tick's time, as wait notes have it */
+    uint32_t since; /* the last tick's time, as wait notes have it */
     coir__runtime *runtime;
 
     _Alignas(64) _Atomic uint32_t head;
@@ -76,15 +84,15 @@ struct coir__worker {
     coir__task *yielded;          /* to be queued when its registers are saved */
     coir__link private_;          /* pinned tasks */
     bool private_turn;
-    coir__stack_cache *caches;    /* by class */
-    coir__task *free_tasks;       /* descriptors; see task.c */
+    coir__stack_cache *caches; /* by class */
+    coir__task *free_tasks;    /* descriptors; see task.c */
     coir__task *full_batch;
     uint32_t free_count;
-    coir__link overflow;          /* what the ring had no room for, when solo */
+    coir__link overflow; /* what the ring had no room for, when solo */
     uint32_t overflow_count;
     uint64_t next_id;
     uint64_t last_id;
-    int64_t slice_start;          /* the last look at the clock */
+    int64_t slice_start; /* the last look at the clock */
     int64_t last_poll;
     int64_t last_trim;
     coir__rng rng;
@@ -92,23 +100,24 @@ struct coir__worker {
     const coir_engine *engine;
     coir_loop *loop;
     void *signal_stack;
-    _Atomic uint32_t nowhere;     /* what a switch publishes when there is nothing to publish */
-    bool on_patrol;               /* this worker keeps the patrol while it sleeps */
+    _Atomic uint32_t nowhere; /* what a switch publishes when there is nothing to publish */
+    bool on_patrol;           /* this worker keeps the patrol while it sleeps */
     int64_t patrol_interval;
-    _Atomic uint64_t io_started;  /* operations under way: the sum over all workers of started - ended */
+    _Atomic uint64_t
+        io_started; /* operations under way: the sum over all workers of started - ended */
     _Atomic uint64_t io_ended;
     _Atomic uint64_t metric_steals, metric_polls, metric_spawned, metric_ended;
 
     /* Others. */
     _Alignas(64) _Atomic uint32_t sleeping; /* coir__sleep_state */
-    _Atomic uint32_t tick;                  /* moves while the worker is alive; read by the patrol */
-    _Atomic uint32_t runs;                  /* moves when its base has found something to run */
-    uint32_t patrol_tick;                   /* the patrol's: as it was at its last look */
+    _Atomic uint32_t tick; /* moves while the worker is alive; read by the patrol */
+    _Atomic uint32_t runs; /* moves when its base has found something to run */
+    uint32_t patrol_tick;  /* the patrol's: as it was at its last look */
     coir__task *patrol_lifo;
     coir__lock inbox_lock;
-    coir__link inbox;                       /* pinned tasks woken elsewhere */
+    coir__link inbox; /* pinned tasks woken elsewhere */
     _Atomic uint32_t inbox_count;
-    coir_op *_Atomic cancels;               /* operations whose end is asked for; io/op.c links them */
+    coir_op *_Atomic cancels; /* operations whose end is asked for; io/op.c links them */
     _Atomic uint32_t metric_wakes;
     int16_t index;
     pthread_t thread;
@@ -126,7 +135,8 @@ struct coir__worker {
  * come back from a call on another thread; so the access is assembly that yields the value and hides the thread pointer
  * (an out-of-line function where we have no assembly). Never keep the result across a switch.
  */
-extern _Thread_local coir__worker *coir__local_worker __attribute__((visibility("hidden"), tls_model("initial-exec")));
+extern _Thread_local coir__worker *coir__local_worker
+    __attribute__((visibility("hidden"), tls_model("initial-exec")));
 
 coir__worker *coir__worker_far(void);
 void coir__worker_set(coir__worker *w);
@@ -147,17 +157,20 @@ coir__worker *coir__worker_here(void);
 
 /* -- queues (queue.c and inline) -------------------------------------------------------------------------------- */
 
-void coir__ring_push(coir__worker *w, coir__task *t); /* owner; overflows to the shared queue; may wake a worker */
-coir__task *coir__ring_pop(coir__worker *w);          /* owner */
-coir__task *coir__ring_steal(coir__worker *from, coir__worker *to); /* half of it into `to`, one returned */
-void coir__inject(coir__runtime *rt, coir__task *t);  /* any */
+void coir__ring_push(coir__worker *w,
+                     coir__task *t); /* owner; overflows to the shared queue; may wake a worker */
+coir__task *coir__ring_pop(coir__worker *w); /* owner */
+coir__task *coir__ring_steal(coir__worker *from,
+                             coir__worker *to);             /* half of it into `to`, one returned */
+void coir__inject(coir__runtime *rt, coir__task *t);        /* any */
 unsigned coir__inject_take(coir__worker *w, unsigned most); /* owner: moves tasks to its ring */
 void coir__runnable_slow(coir__worker *w, coir__task *t);
 void coir__thread_wake(coir__task *t); /* thread.c: a plain thread that waits */
 
 COIR__INLINE bool coir__ring_is_empty(coir__worker *w)
 {
-    return atomic_load_explicit(&w->head, memory_order_relaxed) == atomic_load_explicit(&w->tail, memory_order_relaxed);
+    return atomic_load_explicit(&w->head, memory_order_relaxed) ==
+           atomic_load_explicit(&w->tail, memory_order_relaxed);
 }
 
 /* Whether a task may go the short way: of this runtime, no thread, not pinned, and the slot is free. */
@@ -166,14 +179,16 @@ COIR__INLINE bool coir__runnable_is_short(coir__worker *w, coir__task *t)
     uint32_t odd = (atomic_load_explicit(&t->flags_rt, memory_order_relaxed) ^ w->flags_rt) &
                    (0xffff0000u | COIR__TASK_ODD);
     odd |= atomic_load_explicit(&w->careful, memory_order_relaxed);
-    return coir__likely((odd == 0) & (atomic_load_explicit(&w->lifo, memory_order_relaxed) == NULL));
+    return coir__likely((odd == 0) &
+                        (atomic_load_explicit(&w->lifo, memory_order_relaxed) == NULL));
 }
 
 /* Puts a claimed task, its result stored, where it will run soon. `w` is the caller's worker. */
 COIR__INLINE void coir__runnable(coir__worker *w, coir__task *t)
 {
     if (coir__runnable_is_short(w, t))
-        atomic_store_explicit(&w->lifo, t, memory_order_release); /* pairs with the taker's exchange */
+        atomic_store_explicit(&w->lifo, t,
+                              memory_order_release); /* pairs with the taker's exchange */
     else
         coir__runnable_slow(w, t);
 }
@@ -185,7 +200,10 @@ COIR__INLINE void coir__wait_note(coir__worker *w, coir__task *self, uint8_t kin
     atomic_store_explicit(&self->wait_lock, lock, memory_order_relaxed);
 }
 
-COIR__INLINE uint32_t coir__since_of(int64_t now) { return (uint32_t)(now >> COIR__SINCE_SHIFT) << 8; }
+COIR__INLINE uint32_t coir__since_of(int64_t now)
+{
+    return (uint32_t)(now >> COIR__SINCE_SHIFT) << 8;
+}
 
 /* -- leaving (worker.c) ----------------------------------------------------------------------------------------- */
 
@@ -230,21 +248,24 @@ COIR__INLINE coir__task *coir__pick(coir__worker *w)
     return coir__likely(t->ctx.sp != NULL) ? t : coir__pick_fresh(w, t);
 }
 
-int coir__leave_keeping(coir__worker *w, coir__task *self, coir__task *next, _Atomic uint32_t *word, uint32_t value);
+int coir__leave_keeping(coir__worker *w, coir__task *self, coir__task *next, _Atomic uint32_t *word,
+                        uint32_t value);
 
 /* Switches from `self` to `next`, storing `value` to `*word` in between. Tail-call it. */
-COIR__INLINE int coir__leave(coir__worker *w, coir__task *self, coir__task *next, _Atomic uint32_t *word,
-                                 uint32_t value)
+COIR__INLINE int coir__leave(coir__worker *w, coir__task *self, coir__task *next,
+                             _Atomic uint32_t *word, uint32_t value)
 {
     w->current = next;
-    if (coir__unlikely((w->eh->caught != NULL) | (w->eh->uncaught != 0) |
-                       ((atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0)))
+    if (coir__unlikely(
+            (w->eh->caught != NULL) | (w->eh->uncaught != 0) |
+            ((atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0)))
         return coir__leave_keeping(w, self, next, word, value);
     return coir__switch(&self->ctx, &next->ctx, word, value);
 }
 
 /* Switches to the next task, publishing `self` by compare-and-swap; not by a tail call. COIR__SWITCH_LOST: did not leave. */
-int coir__leave_publish(coir__worker *w, coir__task *self, _Atomic uint32_t *word, uint32_t expected, uint32_t desired);
+int coir__leave_publish(coir__worker *w, coir__task *self, _Atomic uint32_t *word,
+                        uint32_t expected, uint32_t desired);
 
 /* Charges an operation that completed at once; returns `result`, perhaps after others have run. Tail-call it. */
 int coir__charge_slow(coir__worker *w, int result);

@@ -45,10 +45,12 @@ static coir__task *chain_pop(coir__task **chain)
 /* A canceller's claim: HELD is not for it. Returns the state before, ACTIVE if there was nothing to claim. */
 static uint32_t claim_cancellable(coir__task *t)
 {
-    uint32_t state = atomic_load_explicit(&t->park, memory_order_acquire); /* of IO: its wait_lock is to be seen */
+    uint32_t state = atomic_load_explicit(
+        &t->park, memory_order_acquire); /* of IO: its wait_lock is to be seen */
     for (;;) {
         uint32_t to = state == COIR__PARK_SELECTING ? COIR__PARK_CLAIMED : COIR__PARK_ACTIVE;
-        if (state != COIR__PARK_WAITING && state != COIR__PARK_SELECTED && state != COIR__PARK_SELECTING)
+        if (state != COIR__PARK_WAITING && state != COIR__PARK_SELECTED &&
+            state != COIR__PARK_SELECTING)
             return state == COIR__PARK_IO ? COIR__PARK_IO : COIR__PARK_ACTIVE;
         if (atomic_compare_exchange_weak_explicit(&t->park, &state, to, memory_order_acq_rel,
                                                   memory_order_relaxed))
@@ -71,7 +73,8 @@ static void sweep_claim(struct sweep *sw, coir__task *t)
         break;
     case COIR__PARK_IO:
         /* If it is in another wait by now, this is no operation's id, or that of one inside the scope too. */
-        coir__op_cancel_post(coir__runtime_of(t), (uintptr_t)atomic_load_explicit(&t->wait_lock, memory_order_relaxed));
+        coir__op_cancel_post(coir__runtime_of(t),
+                             (uintptr_t)atomic_load_explicit(&t->wait_lock, memory_order_relaxed));
         break;
     default: /* it runs, and will see the mark */
         break;
@@ -108,7 +111,8 @@ static coir__scope *first_affected(coir__task *t, coir__scope *outermost)
 /* Marks one scope. If it is a group with tasks, its lock and the first task's are taken, and that task is returned. */
 static coir__task *visit_scope(struct sweep *sw, coir__task *t, coir__scope *s)
 {
-    if (atomic_fetch_or_explicit(&s->state, COIR__SCOPE_CANCELLED, memory_order_relaxed) & COIR__SCOPE_CANCELLED)
+    if (atomic_fetch_or_explicit(&s->state, COIR__SCOPE_CANCELLED, memory_order_relaxed) &
+        COIR__SCOPE_CANCELLED)
         return NULL; /* everything inside is marked already */
     if (s == t->scope)
         sweep_mark(sw, t);
@@ -220,7 +224,8 @@ static bool chain_holds(coir__task *owner, const coir__scope *s)
     return false;
 }
 
-bool coir__scope_cancel(coir__worker *w, coir__task *owner, coir__scope *s, uint64_t id, coir_cancel_reason reason)
+bool coir__scope_cancel(coir__worker *w, coir__task *owner, coir__scope *s, uint64_t id,
+                        coir_cancel_reason reason)
 {
     struct sweep sw;
     sw.w = w;
@@ -228,8 +233,10 @@ bool coir__scope_cancel(coir__worker *w, coir__task *owner, coir__scope *s, uint
     sw.waiting = sw.selected = NULL;
     sw.count = 0;
     coir__lock_take(&owner->scope_lock);
-    bool open = id ? atomic_load_explicit(&owner->id, memory_order_relaxed) == id : chain_holds(owner, s);
-    if (open && id && (atomic_load_explicit(&owner->flags, memory_order_relaxed) & COIR__TASK_ENDING))
+    bool open = id ? atomic_load_explicit(&owner->id, memory_order_relaxed) == id
+                   : chain_holds(owner, s);
+    if (open && id &&
+        (atomic_load_explicit(&owner->flags, memory_order_relaxed) & COIR__TASK_ENDING))
         open = false; /* its function has returned */
     if (open && !atomic_load_explicit(&s->reason, memory_order_relaxed)) {
         const coir_cancel_reason *kept;

@@ -20,15 +20,9 @@
 
 #define COPY_MAX 1024
 
-static coir__group *group_of(coir_group *g)
-{
-    return (coir__group *)(void *)g;
-}
+static coir__group *group_of(coir_group *g) { return (coir__group *)(void *)g; }
 
-static coir__group *root_of(coir__runtime *rt)
-{
-    return group_of(&rt->root);
-}
+static coir__group *root_of(coir__runtime *rt) { return group_of(&rt->root); }
 
 static coir__group *group_of_task(const coir__task *t)
 {
@@ -93,7 +87,8 @@ static void count_spawn(coir__worker *w, coir__runtime *rt, const coir__group *g
     if (g->root)
         atomic_fetch_add_explicit(&rt->live, 1, memory_order_relaxed);
     if (w->rt == rt->index)
-        atomic_store_explicit(&w->metric_spawned, atomic_load_explicit(&w->metric_spawned, memory_order_relaxed) + 1,
+        atomic_store_explicit(&w->metric_spawned,
+                              atomic_load_explicit(&w->metric_spawned, memory_order_relaxed) + 1,
                               memory_order_relaxed);
     else
         atomic_fetch_add_explicit(&rt->foreign_spawned, 1, memory_order_relaxed);
@@ -123,9 +118,11 @@ static void task_discard(coir__worker *w, coir__task *t)
 }
 
 /* The whole of a spawn. `w` is the caller's. */
-static int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g, const struct order *o, coir_task *ret)
+static int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g, const struct order *o,
+                      coir_task *ret)
 {
-    size_t reserve = o->options && o->options->stack_reserve ? o->options->stack_reserve : rt->options.stack_reserve;
+    size_t reserve = o->options && o->options->stack_reserve ? o->options->stack_reserve
+                                                             : rt->options.stack_reserve;
     unsigned class_ = coir__stack_class(reserve);
     if (!o->fn || class_ == 0)
         return class_ == 0 && o->fn ? -ENOMEM : -EINVAL;
@@ -144,7 +141,8 @@ static int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g, const 
     t->rt = rt->index;
     t->stack_class = (uint8_t)class_;
     atomic_store_explicit(&t->flags, (uint16_t)flags_of(o, g, rt), memory_order_relaxed);
-    t->root.worker = g->flags & COIR_GROUP_PINNED ? g->worker : (int16_t)(w->rt == rt->index ? w->index : 0);
+    t->root.worker = g->flags & COIR_GROUP_PINNED ? g->worker
+                                                  : (int16_t)(w->rt == rt->index ? w->index : 0);
     t->root.parent = &g->scope.head;
     t->root.deadline = g->scope.head.deadline;
     unsigned attention = t->root.deadline != COIR_FOREVER ? COIR__ATTENTION_DEADLINE : 0;
@@ -183,7 +181,8 @@ static int spawn_into(coir_group *group, const struct order *o, coir_task *ret)
 {
     coir__worker *w = coir__worker_here();
     coir__group *g = group_or_root(w, group);
-    return task_spawn(w, atomic_load_explicit(&coir__runtimes[g->rt], memory_order_relaxed), g, o, ret);
+    return task_spawn(w, atomic_load_explicit(&coir__runtimes[g->rt], memory_order_relaxed), g, o,
+                      ret);
 }
 
 int coir_spawn_at(const char *file, int line, coir_group *g, coir_fn *fn, void *arg)
@@ -192,7 +191,8 @@ int coir_spawn_at(const char *file, int line, coir_group *g, coir_fn *fn, void *
     return spawn_into(g, &o, NULL);
 }
 
-int coir_spawn_copy_at(const char *file, int line, coir_group *g, coir_fn *fn, const void *arg, size_t size)
+int coir_spawn_copy_at(const char *file, int line, coir_group *g, coir_fn *fn, const void *arg,
+                       size_t size)
 {
     if (size > COPY_MAX)
         return -E2BIG;
@@ -203,15 +203,16 @@ int coir_spawn_copy_at(const char *file, int line, coir_group *g, coir_fn *fn, c
         return -ENOMEM;
     if (size > 0)
         memcpy(copy, arg, size);
-    struct order o = {.file = file, .line = line, .fn = fn, .arg = copy, .flags = COIR__TASK_ARG_COPY};
+    struct order o = {
+        .file = file, .line = line, .fn = fn, .arg = copy, .flags = COIR__TASK_ARG_COPY};
     int rc = spawn_into(g, &o, NULL);
     if (rc < 0)
         coir__release(copy);
     return rc;
 }
 
-int coir_spawn_with_at(const char *file, int line, coir_group *g, const coir_task_options *options, coir_fn *fn,
-                       void *arg, coir_task *ret_task)
+int coir_spawn_with_at(const char *file, int line, coir_group *g, const coir_task_options *options,
+                       coir_fn *fn, void *arg, coir_task *ret_task)
 {
     if (options && options->flags & ~(COIR_PINNED | COIR_FP_ENV))
         return -EINVAL;
@@ -250,7 +251,8 @@ static void decide_locked(coir__task *t, int rc, struct fate *f)
         f->was = coir__claim(n->task);
         f->joiner = f->was != COIR__PARK_ACTIVE ? n : NULL;
     }
-    f->kept = !f->joiner && (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_HANDLE);
+    f->kept = !f->joiner &&
+              (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_HANDLE);
     t->ctx.result = rc;
     f->name = t->name;
     t->name = NULL;
@@ -300,7 +302,8 @@ static void group_cancel(coir__worker *w, coir__group *g, coir_cancel_reason rea
 /* Notes a result below 0. True if the siblings must be cancelled. */
 static bool group_note(coir__group *g, const coir__task *t, int rc)
 {
-    bool cancelled = atomic_load_explicit(&t->root.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED;
+    bool cancelled = atomic_load_explicit(&t->root.state, memory_order_relaxed) &
+                     COIR__SCOPE_CANCELLED;
     bool first = false;
     coir__lock_take(&g->lock);
     if (rc == -ECANCELED && cancelled) {
@@ -315,22 +318,26 @@ static bool group_note(coir__group *g, const coir__task *t, int rc)
 
 static bool is_failure(const coir__task *t, int rc)
 {
-    return rc < 0 && !(rc == -ECANCELED &&
-                       (atomic_load_explicit(&t->root.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED));
+    return rc < 0 &&
+           !(rc == -ECANCELED &&
+             (atomic_load_explicit(&t->root.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED));
 }
 
-static void root_note(coir__worker *w, coir__group *g, coir__task *t, coir_task handle, int rc, bool wanted)
+static void root_note(coir__worker *w, coir__group *g, coir__task *t, coir_task handle, int rc,
+                      bool wanted)
 {
     coir__runtime *rt = w->runtime;
     if (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_FIRST) {
         atomic_store(&rt->first_result, rc);
-        group_cancel(w, g, (coir_cancel_reason){.code = -ECANCELED, .why = "run ended", .file = "coir_run"});
+        group_cancel(
+            w, g, (coir_cancel_reason){.code = -ECANCELED, .why = "run ended", .file = "coir_run"});
     } else if (!wanted && is_failure(t, rc)) {
         if (rt->options.on_unhandled)
             rt->options.on_unhandled(rt->options.hook_arg, handle, rc);
         else
-            coir__runtime_log(rt, "detached task %llu (spawned at %s:%d) failed: %s", (unsigned long long)handle.id,
-                              t->file ? t->file : "?", t->line, coir_strerror(rc));
+            coir__runtime_log(rt, "detached task %llu (spawned at %s:%d) failed: %s",
+                              (unsigned long long)handle.id, t->file ? t->file : "?", t->line,
+                              coir_strerror(rc));
     }
 }
 
@@ -354,7 +361,8 @@ static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kep
         coir__list_append(&g->kept, &t->group_link);
         coir__lock_take(&t->scope_lock);
         atomic_fetch_or_explicit(&t->flags, COIR__TASK_DONE, memory_order_relaxed);
-        coir__lock_drop(&t->scope_lock); /* from here on it may be buried by a joiner, once the group's lock is free */
+        coir__lock_drop(
+            &t->scope_lock); /* from here on it may be buried by a joiner, once the group's lock is free */
     }
     bool last = --g->count == 0;
     if (last)
@@ -389,9 +397,14 @@ void coir__group_task_done(coir__worker *w, coir__task *t, int rc)
     if (coir__unlikely(g->root))
         root_note(w, g, t, handle, rc, kept || f.joiner);
     else if (coir__unlikely(rc < 0) && group_note(g, t, rc))
-        group_cancel(w, g, (coir_cancel_reason){.code = -ECANCELED, .why = "a task of the group failed",
-                                                .file = t->file, .line = t->line, .task_id = handle.id});
-    atomic_store_explicit(&w->metric_ended, atomic_load_explicit(&w->metric_ended, memory_order_relaxed) + 1,
+        group_cancel(w, g,
+                     (coir_cancel_reason){.code = -ECANCELED,
+                                          .why = "a task of the group failed",
+                                          .file = t->file,
+                                          .line = t->line,
+                                          .task_id = handle.id});
+    atomic_store_explicit(&w->metric_ended,
+                          atomic_load_explicit(&w->metric_ended, memory_order_relaxed) + 1,
                           memory_order_relaxed); /* before anybody can know */
     joiner_wake(w, &f, rc);
     group_leave(w, g, t, kept);
@@ -516,8 +529,11 @@ int coir_group_end(coir_group *group)
 
 void coir_group_cancel_at(const char *file, int line, coir_group *group, const char *why)
 {
-    coir_cancel_reason reason = {
-        .code = -ECANCELED, .why = why, .file = file, .line = line, .task_id = coir_task_id(coir_self())};
+    coir_cancel_reason reason = {.code = -ECANCELED,
+                                 .why = why,
+                                 .file = file,
+                                 .line = line,
+                                 .task_id = coir_task_id(coir_self())};
     group_cancel(coir__worker_here(), group_of(group), reason);
 }
 
@@ -532,7 +548,4 @@ void coir__root_begin(coir__runtime *rt)
     coir__scope_open(w, &g->scope, COIR__SCOPE_GROUP, COIR_FOREVER, "coir_run", 0);
 }
 
-void coir__root_end(coir__runtime *rt)
-{
-    group_drop_kept(rt->workers[0], root_of(rt));
-}
+void coir__root_end(coir__runtime *rt) { group_drop_kept(rt->workers[0], root_of(rt)); }

@@ -27,7 +27,8 @@ static void lock_settled(coir__task *t)
         coir__lock_take(&t->scope_lock);
         if ((task_flags(t) & (COIR__TASK_ENDING | COIR__TASK_DONE)) != COIR__TASK_ENDING)
             return;
-        coir__lock_drop(&t->scope_lock); /* its worker is between coir__group_task_done() and the group's list */
+        coir__lock_drop(
+            &t->scope_lock); /* its worker is between coir__group_task_done() and the group's list */
     }
 }
 
@@ -67,7 +68,8 @@ int coir__join_try(coir__worker *w, coir_task handle, int *ret_result)
 /* Still running, and nobody has joined it. The scope lock is held. */
 static bool is_joinable(const coir__task *t, uint64_t id)
 {
-    return is_handle_of(t, id) && !(task_flags(t) & (COIR__TASK_ENDING | COIR__TASK_DETACHED)) && !t->joiner;
+    return is_handle_of(t, id) && !(task_flags(t) & (COIR__TASK_ENDING | COIR__TASK_DETACHED)) &&
+           !t->joiner;
 }
 
 /* Whether `t` waits, directly or through others, for `self`. Selects break the line: they have another way out. */
@@ -174,7 +176,8 @@ void coir_detach(coir_task handle)
     if (is_handle_of(t, handle.id) && !(flags & COIR__TASK_JOINING)) {
         bury = (flags & COIR__TASK_DONE) != 0;
         atomic_fetch_and_explicit(&t->flags, (uint16_t)~COIR__TASK_HANDLE, memory_order_relaxed);
-        atomic_fetch_or_explicit(&t->flags, bury ? COIR__TASK_JOINING : COIR__TASK_DETACHED, memory_order_relaxed);
+        atomic_fetch_or_explicit(&t->flags, bury ? COIR__TASK_JOINING : COIR__TASK_DETACHED,
+                                 memory_order_relaxed);
     }
     coir__lock_drop(&t->scope_lock);
     if (bury)
@@ -187,7 +190,10 @@ int coir_cancel_at(const char *file, int line, coir_task handle, const char *why
     coir__task *t = handle.opaque;
     if (!t || handle.id == 0)
         return -ESRCH;
-    coir_cancel_reason reason = {
-        .code = -ECANCELED, .why = why, .file = file, .line = line, .task_id = coir_task_id(coir_self())};
+    coir_cancel_reason reason = {.code = -ECANCELED,
+                                 .why = why,
+                                 .file = file,
+                                 .line = line,
+                                 .task_id = coir_task_id(coir_self())};
     return coir__scope_cancel(w, t, &t->root, handle.id, reason) ? 0 : -ESRCH;
 }

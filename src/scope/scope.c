@@ -19,7 +19,8 @@
 /* What the innermost scope of `t` says. The scope lock is held. */
 static void attention_follow(coir__task *t)
 {
-    unsigned bits = atomic_load_explicit(&t->attention, memory_order_relaxed) & COIR__ATTENTION_FIXED;
+    unsigned bits = atomic_load_explicit(&t->attention, memory_order_relaxed) &
+                    COIR__ATTENTION_FIXED;
     if (atomic_load_explicit(&t->scope->state, memory_order_relaxed) & COIR__SCOPE_CANCELLED)
         bits |= COIR__ATTENTION_CANCELLED;
     if (t->scope->deadline != COIR_FOREVER)
@@ -28,7 +29,8 @@ static void attention_follow(coir__task *t)
     t->storm = 0;
 }
 
-void coir__scope_open(coir__worker *w, coir__user_scope *s, uint8_t kind, int64_t timeout, const char *file, int line)
+void coir__scope_open(coir__worker *w, coir__user_scope *s, uint8_t kind, int64_t timeout,
+                      const char *file, int line)
 {
     coir__task *self = w->current;
     coir__scope *parent = self->scope;
@@ -46,9 +48,12 @@ void coir__scope_open(coir__worker *w, coir__user_scope *s, uint8_t kind, int64_
     atomic_store_explicit(&s->arm, COIR__UNARMED, memory_order_relaxed);
     atomic_store_explicit(&s->head.reason, NULL, memory_order_relaxed);
     coir__lock_take(&self->scope_lock);
-    unsigned state = shield ? 0 : atomic_load_explicit(&parent->state, memory_order_relaxed) & COIR__SCOPE_CANCELLED;
+    unsigned state = shield ? 0
+                            : atomic_load_explicit(&parent->state, memory_order_relaxed) &
+                                  COIR__SCOPE_CANCELLED;
     if (timeout <= 0) {
-        s->reason = (coir_cancel_reason){.code = -ETIMEDOUT, .why = "deadline passed", .file = file, .line = line};
+        s->reason = (coir_cancel_reason){
+            .code = -ETIMEDOUT, .why = "deadline passed", .file = file, .line = line};
         atomic_store_explicit(&s->head.reason, &s->reason, memory_order_relaxed);
         state |= COIR__SCOPE_CANCELLED;
     }
@@ -72,7 +77,8 @@ static void scope_disarm(coir__user_scope *s)
     coir__lock_take(&s->wheel->lock);
     bool out = coir__wheel_disarm_locked(s->wheel, &s->timer);
     coir__lock_drop(&s->wheel->lock);
-    for (unsigned round = 0; !out && atomic_load_explicit(&s->timer.state, memory_order_acquire) != COIR__TIMER_IDLE;
+    for (unsigned round = 0;
+         !out && atomic_load_explicit(&s->timer.state, memory_order_acquire) != COIR__TIMER_IDLE;
          round++)
         coir__spin(round); /* another worker is at it; it takes no lock of ours */
 }
@@ -93,7 +99,8 @@ void coir__scope_close(coir__worker *w, coir__user_scope *s, const char *what)
 
 static coir_cancel_reason deadline_reason(const coir__user_scope *s)
 {
-    return (coir_cancel_reason){.code = -ETIMEDOUT, .why = "deadline passed", .file = s->file, .line = s->line};
+    return (coir_cancel_reason){
+        .code = -ETIMEDOUT, .why = "deadline passed", .file = s->file, .line = s->line};
 }
 
 static coir__user_scope *user_scope(coir__scope *s)
@@ -120,7 +127,8 @@ void coir__scope_overdue(coir__worker *w, coir__task *self)
 static void scope_arm(coir__worker *w, coir__user_scope *s)
 {
     uint8_t unarmed = COIR__UNARMED;
-    if (s->deadline == COIR_FOREVER || atomic_load_explicit(&s->head.reason, memory_order_relaxed) ||
+    if (s->deadline == COIR_FOREVER ||
+        atomic_load_explicit(&s->head.reason, memory_order_relaxed) ||
         !atomic_compare_exchange_strong(&s->arm, &unarmed, COIR__ARMING))
         return;
     s->wheel = &w->wheel;
@@ -151,7 +159,8 @@ void coir__scope_look(coir__worker *w, coir__task *self)
 {
     if (self->scope->deadline <= coir__now(w))
         coir__scope_overdue(w, self);
-    if (w->rt && !(atomic_load_explicit(&self->scope->state, memory_order_relaxed) & COIR__SCOPE_ARMED))
+    if (w->rt &&
+        !(atomic_load_explicit(&self->scope->state, memory_order_relaxed) & COIR__SCOPE_ARMED))
         chain_arm(w, self);
 }
 
@@ -165,7 +174,8 @@ void coir__scope_timer_fired(coir__worker *w, coir__timer *t)
 {
     coir__user_scope *s = coir__container(t, coir__user_scope, timer);
     coir__scope_cancel(w, s->owner, &s->head, 0, deadline_reason(s));
-    atomic_store_explicit(&t->state, COIR__TIMER_IDLE, memory_order_release); /* pairs with scope_disarm() */
+    atomic_store_explicit(&t->state, COIR__TIMER_IDLE,
+                          memory_order_release); /* pairs with scope_disarm() */
 }
 
 /* -- refusing --------------------------------------------------------------------------------------------------- */
@@ -176,8 +186,10 @@ static COIR__COLD int storm(coir__worker *w, coir__task *self)
     if (self->storm == STORM_LIMIT) {
         self->storm++;
         coir__runtime_log(w->runtime,
-                          "task '%s' (spawned at %s:%d) has ignored -ECANCELED %d times in a row; slowing it down",
-                          self->name ? self->name : "?", self->file ? self->file : "?", self->line, STORM_LIMIT);
+                          "task '%s' (spawned at %s:%d) has ignored -ECANCELED %d times in a row; "
+                          "slowing it down",
+                          self->name ? self->name : "?", self->file ? self->file : "?", self->line,
+                          STORM_LIMIT);
     }
     coir__sleep_held(w, self, coir__time_add(coir__now(w), STORM_PAUSE));
     return -ECANCELED;
@@ -193,10 +205,7 @@ int coir__scope_refuse(coir__worker *w, coir__task *self)
 
 /* -- public ----------------------------------------------------------------------------------------------------- */
 
-static coir__user_scope *scope_of(coir_scope *s)
-{
-    return (coir__user_scope *)(void *)s;
-}
+static coir__user_scope *scope_of(coir_scope *s) { return (coir__user_scope *)(void *)s; }
 
 void coir_scope_begin_at(const char *file, int line, coir_scope *s, int64_t timeout)
 {
@@ -214,7 +223,8 @@ int coir_scope_end(coir_scope *scope, int rc)
         return rc;
     const coir_cancel_reason *reason = atomic_load_explicit(&s->head.reason, memory_order_acquire);
     bool own = reason && reason->code == -ETIMEDOUT;
-    bool outer = atomic_load_explicit(&s->head.parent->state, memory_order_relaxed) & COIR__SCOPE_CANCELLED;
+    bool outer = atomic_load_explicit(&s->head.parent->state, memory_order_relaxed) &
+                 COIR__SCOPE_CANCELLED;
     return own && !outer ? -ETIMEDOUT : rc;
 }
 
@@ -222,8 +232,11 @@ void coir_scope_cancel_at(const char *file, int line, coir_scope *scope, const c
 {
     coir__worker *w = coir__worker_here();
     coir__user_scope *s = scope_of(scope);
-    coir_cancel_reason reason = {
-        .code = -ECANCELED, .why = why, .file = file, .line = line, .task_id = coir_task_id(coir_self())};
+    coir_cancel_reason reason = {.code = -ECANCELED,
+                                 .why = why,
+                                 .file = file,
+                                 .line = line,
+                                 .task_id = coir_task_id(coir_self())};
     coir__scope_cancel(w, s->owner, &s->head, 0, reason);
 }
 

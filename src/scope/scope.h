@@ -33,10 +33,10 @@ typedef struct coir__user_scope {
     int64_t deadline;          /* its own; COIR_FOREVER: none */
     coir_cancel_reason reason; /* of its own cancellation, valid once head.reason points here */
     coir__timer timer;
-    coir__wheel *wheel;          /* where the timer is armed */
-    const char *file;            /* of the begin */
+    coir__wheel *wheel; /* where the timer is armed */
+    const char *file;   /* of the begin */
     int32_t line;
-    _Atomic uint8_t arm;         /* coir__arm_state */
+    _Atomic uint8_t arm; /* coir__arm_state */
 } coir__user_scope;
 
 /* In a coir_group. */
@@ -58,17 +58,22 @@ typedef struct coir__group {
 _Static_assert(sizeof(coir__user_scope) <= sizeof(coir_scope), "the public struct has room");
 _Static_assert(sizeof(coir__group) <= sizeof(coir_group), "the public struct has room");
 
-COIR__INLINE coir__group *coir__group_of_scope(coir__scope *s) { return coir__container(s, coir__group, scope.head); }
+COIR__INLINE coir__group *coir__group_of_scope(coir__scope *s)
+{
+    return coir__container(s, coir__group, scope.head);
+}
 
 /* Opens `s` as the innermost of the caller. */
-void coir__scope_open(coir__worker *w, coir__user_scope *s, uint8_t kind, int64_t timeout, const char *file, int line);
+void coir__scope_open(coir__worker *w, coir__user_scope *s, uint8_t kind, int64_t timeout,
+                      const char *file, int line);
 
 /* Closes it; misuse if it is not the innermost. */
 void coir__scope_close(coir__worker *w, coir__user_scope *s, const char *what);
 
 /* Cancels `s`, a scope in the chain of `owner` (a task's root included, if its id is still `id`; 0: any), unless it is
  * already. False if it is not there any more. */
-bool coir__scope_cancel(coir__worker *w, coir__task *owner, coir__scope *s, uint64_t id, coir_cancel_reason reason);
+bool coir__scope_cancel(coir__worker *w, coir__task *owner, coir__scope *s, uint64_t id,
+                        coir_cancel_reason reason);
 
 /* Frees what a task's own cancellation left. */
 void coir__cancel_reason_free(const coir_cancel_reason *reason);

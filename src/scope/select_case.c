@@ -38,10 +38,7 @@ const coir__case_ops coir__case_joined = {joined_attempt, joined_show, joined_sh
 
 /* -- a group without tasks -------------------------------------------------------------------------------------- */
 
-static coir__group *group_of(const coir_case *k)
-{
-    return (coir__group *)k->object;
-}
+static coir__group *group_of(const coir_case *k) { return (coir__group *)k->object; }
 
 static bool empty_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
 {

@@ -23,10 +23,7 @@
 /* -- elements --------------------------------------------------------------------------------------------------- */
 
 /* The common sizes without a call. False for others. */
-COIR__INLINE bool size_is_simple(size_t size)
-{
-    return size == 8 || size == 4 || size == 0;
-}
+COIR__INLINE bool size_is_simple(size_t size) { return size == 8 || size == 4 || size == 0; }
 
 COIR__INLINE void copy_simple(void *to, const void *from, size_t size)
 {
@@ -44,10 +41,7 @@ COIR__INLINE void copy_any(void *to, const void *from, size_t size)
         memcpy(to, from, size);
 }
 
-COIR__INLINE char *slot_at(coir_chan *c, size_t i)
-{
-    return c->ring + i * c->elem_size;
-}
+COIR__INLINE char *slot_at(coir_chan *c, size_t i) { return c->ring + i * c->elem_size; }
 
 COIR__INLINE void ring_push(coir_chan *c, const void *elem, bool simple)
 {
@@ -80,7 +74,8 @@ struct wakeup {
 };
 
 /* Sends if that needs no wait: 1; 0: it would wait; -EPIPE. Meets nobody of `self`. */
-COIR__INLINE int send_step(coir_chan *c, const void *elem, bool simple, const coir__task *self, struct wakeup *wake)
+COIR__INLINE int send_step(coir_chan *c, const void *elem, bool simple, const coir__task *self,
+                           struct wakeup *wake)
 {
     if (coir__unlikely(c->closed))
         return -EPIPE;
@@ -99,7 +94,8 @@ COIR__INLINE int send_step(coir_chan *c, const void *elem, bool simple, const co
     return 1;
 }
 
-COIR__INLINE int recv_step(coir_chan *c, void *elem, bool simple, const coir__task *self, struct wakeup *wake)
+COIR__INLINE int recv_step(coir_chan *c, void *elem, bool simple, const coir__task *self,
+                           struct wakeup *wake)
 {
     bool buffered = c->count > 0;
     if (buffered)
@@ -256,7 +252,8 @@ static ssize_t batch(coir_chan *c, bool send, char *elems, size_t n)
         int rc = 1;
         while (done < n && !wake.node && rc > 0) {
             char *elem = elems + done * c->elem_size;
-            rc = send ? send_step(c, elem, false, NULL, &wake) : recv_step(c, elem, false, NULL, &wake);
+            rc = send ? send_step(c, elem, false, NULL, &wake)
+                      : recv_step(c, elem, false, NULL, &wake);
             done += rc > 0;
         }
         finish(w, c, &wake);
@@ -306,7 +303,8 @@ void coir_chan_close(coir_chan *c)
 coir_chan *coir_chan_new(size_t elem_size, size_t capacity)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(elem_size, capacity, &bytes) || bytes > PTRDIFF_MAX - sizeof(coir_chan))
+    if (__builtin_mul_overflow(elem_size, capacity, &bytes) ||
+        bytes > PTRDIFF_MAX - sizeof(coir_chan))
         return NULL;
     coir_chan *c = coir__alloc_zero(sizeof *c);
     if (!c)
@@ -349,10 +347,7 @@ size_t coir_chan_len(coir_chan *c)
     return count;
 }
 
-size_t coir_chan_cap(coir_chan *c)
-{
-    return c->capacity;
-}
+size_t coir_chan_cap(coir_chan *c) { return c->capacity; }
 
 void coir_chan_on_drop(coir_chan *c, void (*drop)(void *elem))
 {
@@ -363,8 +358,8 @@ void coir_chan_on_drop(coir_chan *c, void (*drop)(void *elem))
 
 /* -- for select ------------------------------------------------------------------------------------------------- */
 
-int coir__chan_try_locked(coir_chan *c, bool send, void *elem, const coir__task *self, coir__node **ret_node,
-                          uint32_t *ret_was)
+int coir__chan_try_locked(coir_chan *c, bool send, void *elem, const coir__task *self,
+                          coir__node **ret_node, uint32_t *ret_was)
 {
     struct wakeup wake = {0};
     int rc = send ? send_step(c, elem, false, self, &wake) : recv_step(c, elem, false, self, &wake);

@@ -7,9 +7,10 @@
 #include "sync/wait.h"
 
 struct coir_chan {
-    coir__lock lock; /* guards everything that is not fixed; first, so that its address names the channel */
+    coir__lock
+        lock; /* guards everything that is not fixed; first, so that its address names the channel */
     bool closed;
-    bool simple; /* elements are copied without a call; fixed */
+    bool simple;      /* elements are copied without a call; fixed */
     size_t elem_size; /* fixed */
     size_t capacity;  /* fixed */
     size_t count;     /* elements in the ring */
@@ -23,8 +24,8 @@ struct coir_chan {
 
 /* For select; the lock is held. Does the case if it can be done without waiting, meeting nobody of `self`: 1, and *ret_node with
  * *ret_was to be woken (NULL: nobody); 0: not ready; -EPIPE. */
-int coir__chan_try_locked(coir_chan *c, bool send, void *elem, const coir__task *self, coir__node **ret_node,
-                          uint32_t *ret_was);
+int coir__chan_try_locked(coir_chan *c, bool send, void *elem, const coir__task *self,
+                          coir__node **ret_node, uint32_t *ret_was);
 
 /* Whether the above might not return 0. */
 bool coir__chan_is_ready_locked(const coir_chan *c, bool send, const coir__task *self);

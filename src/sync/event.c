@@ -8,10 +8,7 @@
  */
 #include "sync/event.h"
 
-static struct coir__event *event_of(coir_event *e)
-{
-    return (struct coir__event *)(void *)e;
-}
+static struct coir__event *event_of(coir_event *e) { return (struct coir__event *)(void *)e; }
 
 static COIR__NOINLINE int wait_slow(struct coir__event *e)
 {

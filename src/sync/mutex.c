@@ -34,22 +34,17 @@ struct mutex {
 
 _Static_assert(sizeof(struct mutex) <= sizeof(coir_mutex), "the public struct has room");
 
-static struct mutex *mutex_of(coir_mutex *m)
-{
-    return (struct mutex *)(void *)m;
-}
+static struct mutex *mutex_of(coir_mutex *m) { return (struct mutex *)(void *)m; }
 
-static coir__task *owner_of(uintptr_t word)
-{
-    return (coir__task *)(word & ~WAITERS);
-}
+static coir__task *owner_of(uintptr_t word) { return (coir__task *)(word & ~WAITERS); }
 
 /* Takes it if it is free, whoever waits. */
 static bool mutex_grab(struct mutex *m, coir__task *self)
 {
     uintptr_t word = atomic_load_explicit(&m->owner, memory_order_relaxed);
     while (!owner_of(word))
-        if (atomic_compare_exchange_weak_explicit(&m->owner, &word, (uintptr_t)self | (word & WAITERS),
+        if (atomic_compare_exchange_weak_explicit(&m->owner, &word,
+                                                  (uintptr_t)self | (word & WAITERS),
                                                   memory_order_acquire, memory_order_relaxed))
             return true;
     return false;
@@ -71,7 +66,8 @@ static int mutex_park(struct mutex *m, coir__worker *w, coir__task *self, bool a
     atomic_fetch_or_explicit(&m->owner, WAITERS, memory_order_relaxed);
     if (starving)
         m->hand_off = true;
-    if (mutex_grab(m, self)) { /* after the bit, so that an unlock in between has been seen or sees us */
+    if (mutex_grab(
+            m, self)) { /* after the bit, so that an unlock in between has been seen or sees us */
         settle_locked(m);
         coir__lock_drop(&m->lock);
         return HANDED;
@@ -140,10 +136,11 @@ int coir_mutex_lock(coir_mutex *mutex)
         return lock_slow(m);
     coir__task *self = w->current;
     uintptr_t free_word = 0;
-    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) & COIR__ATTENTION_CANCELLED))
+    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) &
+                       COIR__ATTENTION_CANCELLED))
         return lock_slow(m);
-    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(&m->owner, &free_word, (uintptr_t)self,
-                                                                memory_order_acquire, memory_order_relaxed)))
+    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
+            &m->owner, &free_word, (uintptr_t)self, memory_order_acquire, memory_order_relaxed)))
         return lock_slow(m);
     return coir__charge(w, 0);
 }
@@ -154,7 +151,8 @@ int coir_mutex_try_lock(coir_mutex *mutex)
     coir__task *self = coir__worker_here()->current;
     if (mutex_grab(m, self))
         return 0;
-    return owner_of(atomic_load_explicit(&m->owner, memory_order_relaxed)) == self ? -EDEADLK : -EAGAIN;
+    return owner_of(atomic_load_explicit(&m->owner, memory_order_relaxed)) == self ? -EDEADLK
+                                                                                   : -EAGAIN;
 }
 
 /* Hands over, or frees and wakes. False: somebody has come to wait meanwhile, and the caller still holds the mutex. */
@@ -173,7 +171,8 @@ static bool unlock_step(struct mutex *m, coir__worker *w, coir__task *self)
     coir__lock_drop(&m->lock);
     uintptr_t word = (uintptr_t)self;
     bool done = hand || more ||
-                atomic_compare_exchange_strong_explicit(&m->owner, &word, 0, memory_order_release, memory_order_relaxed);
+                atomic_compare_exchange_strong_explicit(&m->owner, &word, 0, memory_order_release,
+                                                        memory_order_relaxed);
     if (n)
         coir__wake(w, n, was, hand ? HANDED : WOKEN);
     return done;
@@ -192,7 +191,7 @@ void coir_mutex_unlock(coir_mutex *mutex)
     struct mutex *m = mutex_of(mutex);
     coir__worker *w = coir__worker_here();
     uintptr_t word = (uintptr_t)w->current;
-    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(&m->owner, &word, 0, memory_order_release,
-                                                                memory_order_relaxed)))
+    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
+            &m->owner, &word, 0, memory_order_release, memory_order_relaxed)))
         unlock_slow(m, w, w->current);
 }

@@ -21,10 +21,10 @@
 #include "base/time.h"
 
 static const coir__case_ops *const ops_by_kind[] = {
-    [COIR_CASE_SEND] = &coir__case_chan,    [COIR_CASE_RECV] = &coir__case_chan,
-    [COIR_CASE_AFTER] = &coir__case_timer,  [COIR_CASE_UNTIL] = &coir__case_timer,
+    [COIR_CASE_SEND] = &coir__case_chan,     [COIR_CASE_RECV] = &coir__case_chan,
+    [COIR_CASE_AFTER] = &coir__case_timer,   [COIR_CASE_UNTIL] = &coir__case_timer,
     [COIR_CASE_JOINED] = &coir__case_joined, [COIR_CASE_EMPTY] = &coir__case_empty,
-    [COIR_CASE_SET] = &coir__case_event,    [COIR_CASE_READABLE] = &coir__case_fd,
+    [COIR_CASE_SET] = &coir__case_event,     [COIR_CASE_READABLE] = &coir__case_fd,
     [COIR_CASE_WRITABLE] = &coir__case_fd,
 };
 
@@ -183,7 +183,8 @@ static void hide_all(struct select *s)
 /* Somebody has claimed us, and is storing the result if it has not yet. */
 static void await_claimer(struct select *s)
 {
-    for (unsigned round = 0; atomic_load_explicit(&s->self->park, memory_order_acquire) != COIR__PARK_ACTIVE; round++)
+    for (unsigned round = 0;
+         atomic_load_explicit(&s->self->park, memory_order_acquire) != COIR__PARK_ACTIVE; round++)
         coir__spin(round);
 }
 
@@ -198,8 +199,8 @@ static void leave(struct select *s)
             coir__thread_wait(w, self, NULL);
         else
             await_claimer(s);
-    } else if (coir__leave_publish(w, self, &self->park, COIR__PARK_SELECTING, COIR__PARK_SELECTED) ==
-               COIR__SWITCH_LOST) {
+    } else if (coir__leave_publish(w, self, &self->park, COIR__PARK_SELECTING,
+                                   COIR__PARK_SELECTED) == COIR__SWITCH_LOST) {
         await_claimer(s);
     }
     s->w = coir__worker_or_null();
@@ -305,15 +306,9 @@ static int select_checked(coir_case *cases, size_t n, bool random)
     return coir__worker_here()->rt ? select_run(cases, n, random) : select_thread(cases, n, random);
 }
 
-int coir_select(coir_case *cases, size_t n)
-{
-    return select_checked(cases, n, true);
-}
+int coir_select(coir_case *cases, size_t n) { return select_checked(cases, n, true); }
 
-int coir_select_ordered(coir_case *cases, size_t n)
-{
-    return select_checked(cases, n, false);
-}
+int coir_select_ordered(coir_case *cases, size_t n) { return select_checked(cases, n, false); }
 
 int coir_select_try(coir_case *cases, size_t n)
 {

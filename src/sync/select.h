@@ -22,7 +22,8 @@ typedef struct coir__slot {
     bool shown;
 } coir__slot;
 
-_Static_assert(sizeof(coir__slot) <= sizeof(((coir_case *)0)->opaque), "the public struct has room");
+_Static_assert(sizeof(coir__slot) <= sizeof(((coir_case *)0)->opaque),
+               "the public struct has room");
 
 COIR__INLINE coir__slot *coir__case_slot(coir_case *c) { return (coir__slot *)(void *)c->opaque; }
 
@@ -40,8 +41,9 @@ typedef struct coir__case_ops {
     void (*hide)(coir__worker *w, coir_case *c);
 } coir__case_ops;
 
-extern const coir__case_ops coir__case_chan, coir__case_event, coir__case_timer; /* sync/select_case.c */
-extern const coir__case_ops coir__case_joined, coir__case_empty;                 /* scope/select_case.c */
-extern const coir__case_ops coir__case_fd;                                       /* io/select_case.c */
+extern const coir__case_ops coir__case_chan, coir__case_event,
+    coir__case_timer;                                            /* sync/select_case.c */
+extern const coir__case_ops coir__case_joined, coir__case_empty; /* scope/select_case.c */
+extern const coir__case_ops coir__case_fd;                       /* io/select_case.c */
 
 #endif

@@ -128,7 +128,8 @@ static bool timer_show(coir__worker *w, coir_case *k)
 static bool timer_peek(coir__worker *w, coir_case *k)
 {
     coir__slot *slot = coir__case_slot(k);
-    return w->rt && atomic_load_explicit(&slot->u.timer.timer.state, memory_order_relaxed) == COIR__TIMER_IDLE;
+    return w->rt && atomic_load_explicit(&slot->u.timer.timer.state, memory_order_relaxed) ==
+                        COIR__TIMER_IDLE;
 }
 
 static void timer_hide(coir__worker *w, coir_case *k)

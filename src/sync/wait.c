@@ -73,7 +73,8 @@ COIR__NOINLINE int coir__park_refused(coir__worker *w, coir__task *self, coir__l
     return coir__leave(w, self, coir__pick(w), &lock->word, 0);
 }
 
-COIR__NOINLINE int coir__park_shielded(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind)
+COIR__NOINLINE int coir__park_shielded(coir__worker *w, coir__task *self, coir__lock *lock,
+                                       uint8_t kind)
 {
     coir__wait_note(w, self, kind, lock);
     atomic_store_explicit(&self->park, COIR__PARK_HELD, memory_order_release);

@@ -37,13 +37,15 @@ typedef struct coir__select_node {
 /* Whether the caller must refuse at entry. */
 COIR__INLINE bool coir__is_cancelled(const coir__task *self)
 {
-    return (atomic_load_explicit(&self->attention, memory_order_relaxed) & COIR__ATTENTION_CANCELLED) != 0;
+    return (atomic_load_explicit(&self->attention, memory_order_relaxed) &
+            COIR__ATTENTION_CANCELLED) != 0;
 }
 
 /* Whether a call that is about to wait must attend to deadlines first. */
 COIR__INLINE bool coir__must_attend(const coir__task *self)
 {
-    return (atomic_load_explicit(&self->attention, memory_order_relaxed) & COIR__ATTENTION_DEADLINE) != 0;
+    return (atomic_load_explicit(&self->attention, memory_order_relaxed) &
+            COIR__ATTENTION_DEADLINE) != 0;
 }
 
 /* Puts the task's own node at the end of a list; the object's lock is held. */
@@ -81,7 +83,8 @@ COIR__INLINE void coir__wake(coir__worker *w, coir__node *n, uint32_t was, int32
     s->outcome = outcome;
     t->ctx.result = s->index;
     if (was == COIR__PARK_SELECTING)
-        atomic_store_explicit(&t->park, COIR__PARK_ACTIVE, memory_order_release); /* pairs with select's wait */
+        atomic_store_explicit(&t->park, COIR__PARK_ACTIVE,
+                              memory_order_release); /* pairs with select's wait */
     else
         coir__runnable(w, t);
 }
@@ -102,7 +105,8 @@ COIR__INLINE int coir__wake_charge(coir__worker *w, coir__node *n, uint32_t was)
 
 /* The first waiter of a list that could be claimed, out of the list; NULL if none. Not one of `self` (NULL: of anybody).
  * *ret_was is for coir__wake(). Nodes that can't be claimed are left to those who claimed them. */
-COIR__INLINE coir__node *coir__claim_first(coir__link *list, const coir__task *self, uint32_t *ret_was)
+COIR__INLINE coir__node *coir__claim_first(coir__link *list, const coir__task *self,
+                                           uint32_t *ret_was)
 {
     coir__link *link = coir__list_first(list);
     while (coir__unlikely(link != NULL)) {
@@ -154,7 +158,8 @@ COIR__INLINE int coir__park_short(coir__worker *w, coir__task *self, coir__lock 
     coir__compiler_fence(); /* pairs with the canceller's heavy fence; without membarrier attention is not 0 */
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return coir__park_refused(w, self, lock);
-    if (coir__unlikely(w->budget <= 1 || (w->lifo_used >= COIR__LIFO_MAX && !coir__ring_is_empty(w))))
+    if (coir__unlikely(w->budget <= 1 ||
+                       (w->lifo_used >= COIR__LIFO_MAX && !coir__ring_is_empty(w))))
         return coir__park_picking(w, self, lock);
     coir__task *next = coir__lifo_take(w);
     if (coir__unlikely(!next))

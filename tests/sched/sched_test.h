@@ -51,13 +51,24 @@ using std::atomic_long;
 
 /* -- the machine ---------------------------------------------------------------------------------------------- */
 
+/* An emulator of another architecture's programs says yes to advice that it does not know. */
+UNUSED static bool is_emulated(void)
+{
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool agrees = page != MAP_FAILED && madvise(page, 4096, 9999) == 0;
+    if (page != MAP_FAILED)
+        munmap(page, 4096);
+    return agrees;
+}
+
 /* Stack guards cost no mapping: Linux 6.13 or later, and no emulator, which says yes to any advice and does nothing. Else
  * vm.max_map_count keeps tasks below about 32,000. */
 UNUSED static bool guards_are_cheap(void)
 {
     void *page = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     bool marked = page != MAP_FAILED && madvise(page, 65536, 102 /* MADV_GUARD_INSTALL */) == 0;
-    bool works = marked && syscall(SYS_futex, page, 0 /* FUTEX_WAIT */, 1, NULL, NULL, 0) < 0 && errno == EFAULT;
+    bool works = marked && syscall(SYS_futex, page, 0 /* FUTEX_WAIT */, 1, NULL, NULL, 0) < 0 &&
+                 errno == EFAULT;
     if (page != MAP_FAILED)
         munmap(page, 65536);
     return works;

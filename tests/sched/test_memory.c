@@ -179,6 +179,8 @@ TEST(a_spawn_without_room_for_a_stack_is_out_of_memory)
 {
     if (SCHED_TSAN || SCHED_ASAN)
         skip("a sanitizer needs the address space for itself");
+    if (is_emulated())
+        skip("an emulator needs memory of its own");
     struct rlimit limit = {0, 0};
     long spawned = 0;
     limit.rlim_cur = limit.rlim_max = (rlim_t)address_space() + ((rlim_t)512 << 20);
@@ -191,7 +193,7 @@ TEST(a_runtime_without_room_is_out_of_memory)
 {
     if (SCHED_TSAN || SCHED_ASAN)
         skip("a sanitizer needs the address space for itself");
-    if (!guards_are_cheap() && harness_scale() > 1)
+    if (is_emulated())
         skip("an emulator needs memory of its own");
     struct rlimit limit = {0, 0};
     limit.rlim_cur = limit.rlim_max = (rlim_t)address_space() + 65536;

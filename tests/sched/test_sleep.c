@@ -177,7 +177,7 @@ static int wake_in_order(void *arg)
     enum { N = 500 };
     static order o;
     coir_group g;
-    o.base = coir_now() + COIR_MS(20);
+    o.base = coir_now() + COIR_MS(200);
     coir_group_begin(&g, 0);
     for (int i = 0; i < N; i++) {
         place p = {&o, i * 7 % N}; /* every number once */
@@ -212,7 +212,6 @@ static int sleep_in_crowd(void *arg)
     atomic_fetch_add(&c->awake, 1);
     return 0;
 }
-
 
 TASK_TEST_TIMEOUT(a_hundred_thousand_tasks_sleep_and_all_wake, 60)
 {

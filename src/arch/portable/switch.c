@@ -94,11 +94,15 @@ int coir__switch(coir__context *from, coir__context *to, _Atomic uint32_t *word,
     return switch_with(from, to, n);
 }
 
-int coir__switch_publish(coir__context *from, coir__context *to, _Atomic uint32_t *word, uint32_t expected,
-                             uint32_t desired)
+int coir__switch_publish(coir__context *from, coir__context *to, _Atomic uint32_t *word,
+                         uint32_t expected, uint32_t desired)
 {
-    struct note n = {
-        .word = word, .expected = expected, .value = desired, .compare = true, .from = from, .to = to};
+    struct note n = {.word = word,
+                     .expected = expected,
+                     .value = desired,
+                     .compare = true,
+                     .from = from,
+                     .to = to};
     return switch_with(from, to, n);
 }
 
@@ -110,10 +114,7 @@ void coir__switch_exit(coir__context *to, _Atomic uint32_t *word, uint32_t value
     __builtin_unreachable();
 }
 
-void coir__switch_entered(void)
-{
-    landed();
-}
+void coir__switch_entered(void) { landed(); }
 
 /* makecontext passes ints only. */
 static void start(unsigned entry_high, unsigned entry_low, unsigned arg_high, unsigned arg_low)
@@ -125,7 +126,8 @@ static void start(unsigned entry_high, unsigned entry_low, unsigned arg_high, un
     call((void *)arg);
 }
 
-_Static_assert(sizeof(ucontext_t) + 256 <= COIR__CONTEXT_SIZE, "a context fits what switch.h promises");
+_Static_assert(sizeof(ucontext_t) + 256 <= COIR__CONTEXT_SIZE,
+               "a context fits what switch.h promises");
 
 void coir__context_make(coir__context *c, void *top, void (*entry)(void *arg), void *arg)
 {
