@@ -147,10 +147,11 @@ typedef struct coir_options {
     const char *name;                   /* of the runtime, in dumps and thread names; copied; NULL: "coir" */
     const coir_allocator *allocator;    /* process-wide from the first runtime on; NULL: malloc and free */
     const struct coir_clock *clock;     /* injected clock, <coir/loop.h>; NULL: CLOCK_MONOTONIC */
-    const struct coir_engine *engine_ops; /* injected engine, <coir/loop.h>; NULL: as `engine` says */
+    const struct coir_engine *engine_ops; /* injected engine, <coir/loop.h>, before all else; NULL: as `engine` says */
     uint64_t seed;                      /* of the random source; 0: from the system */
     void *hook_arg;                     /* first argument of every hook below */
-    /* Every task waits for another one: certain deadlock, the dump has been written. NULL: abort. */
+    /* Every task waits for another one: certain deadlock, the dump has been written. Runs on a worker outside tasks: it may set
+     * events, cancel, send by try_, but not wait. If it returns, the runtime waits on. NULL: abort. */
     void (*on_deadlock)(void *hook_arg);
     /* Called in the signal handler, on the alternate stack, after the report; then the process aborts. */
     void (*on_overflow)(void *hook_arg, const char *task_name);

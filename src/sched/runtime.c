@@ -72,7 +72,7 @@ static int parse_number(const char *name, const char *text, uint64_t most, uint6
 {
     char *end;
     errno = 0;
-    unsigned long long n = strtoull(text, &end, 0);
+    unsigned long long n = strtoull(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno != 0 || n > most)
         return refuse(name, text, "not a number in range");
     *ret = n;
