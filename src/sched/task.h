@@ -206,12 +206,6 @@ COIR__INLINE uint8_t coir__wait_kind_of(const coir__task *t)
     return (uint8_t)atomic_load_explicit(&t->wait_note, memory_order_relaxed);
 }
 
-/* The task a scope belongs to, for ROOT scopes. */
-COIR__INLINE coir__task *coir__task_of_root(coir__scope *s)
-{
-    return coir__container(s, coir__task, root);
-}
-
 /* -- descriptors (task.c) --------------------------------------------------------------------------------------- */
 
 /* A free descriptor, zeroed but for ids; NULL when out of memory. `w` may be NULL or a thread's. */

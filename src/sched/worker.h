@@ -16,6 +16,7 @@
  * I1  Only the owner writes tail, fills the slot, and touches `private`, budget and current.
  * I2  head moves by compare-and-swap (by a store where the runtime has one worker and nobody can steal).
  * I3  A task is in one queue at most, and in none while its registers are not saved.
+ * I4  The slot holds woken tasks, which have a stack; new ones go to the ring.
  */
 
 #include <coir/loop.h>

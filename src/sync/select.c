@@ -30,21 +30,17 @@ static const coir__case_ops *const ops_by_kind[] = {
 
 #define KINDS (sizeof ops_by_kind / sizeof *ops_by_kind)
 
+static bool is_timer(const coir_case *c)
+{
+    return (c->kind == COIR_CASE_AFTER || c->kind == COIR_CASE_UNTIL) && c->value != COIR_FOREVER;
+}
+
 /* The table of a case; NULL for one that is never ready. */
 static const coir__case_ops *ops_of(const coir_case *c)
 {
-    switch (c->kind) {
-    case COIR_CASE_NEVER:
-        return NULL;
-    case COIR_CASE_AFTER:
-    case COIR_CASE_UNTIL:
-        return c->value == COIR_FOREVER ? NULL : &coir__case_timer;
-    case COIR_CASE_READABLE:
-    case COIR_CASE_WRITABLE:
-        return &coir__case_fd;
-    default:
-        return c->object ? ops_by_kind[c->kind] : NULL;
-    }
+    bool named_by_value = c->kind == COIR_CASE_READABLE || c->kind == COIR_CASE_WRITABLE ||
+                          is_timer(c);
+    return named_by_value || c->object ? ops_by_kind[c->kind] : NULL;
 }
 
 /* A select under way. */
@@ -213,8 +209,7 @@ static void take_result(struct select *s)
     if (s->winner < 0)
         return;
     coir_case *c = &s->cases[s->winner];
-    bool timer = c->kind == COIR_CASE_AFTER || c->kind == COIR_CASE_UNTIL;
-    s->outcome = timer ? 0 : coir__case_slot(c)->u.wait.outcome;
+    s->outcome = is_timer(c) ? 0 : coir__case_slot(c)->u.wait.outcome;
 }
 
 /* Steps 2 to 4. */
@@ -263,11 +258,6 @@ static int select_run(coir_case *cases, size_t n, bool random)
 }
 
 /* -- threads ---------------------------------------------------------------------------------------------------- */
-
-static bool is_timer(const coir_case *c)
-{
-    return (c->kind == COIR_CASE_AFTER || c->kind == COIR_CASE_UNTIL) && c->value != COIR_FOREVER;
-}
 
 /* A plain thread has no wheel: the earliest of the timers becomes the deadline of a scope around a select of the rest. Timers
  * stay in the array, where they are attempted but never shown. */

@@ -23,6 +23,8 @@
  * node, and makes the task runnable with -ECANCELED (coir__wait_abandon).
  */
 
+#include <assert.h>
+
 #include "base/fence.h"
 #include "sched/runtime.h"
 #include "sched/upcall.h"
@@ -164,6 +166,7 @@ COIR__INLINE int coir__park_short(coir__worker *w, coir__task *self, coir__lock 
     coir__task *next = coir__lifo_take(w);
     if (coir__unlikely(!next))
         return coir__park_picking(w, self, lock);
+    assert(next->ctx.sp); /* worker.h, I4 */
     w->budget--;
     w->lifo_used++;
     w->current = next;
@@ -175,7 +178,8 @@ COIR__INLINE int coir__park_short(coir__worker *w, coir__task *self, coir__lock 
 /* Parks as coir__park() does, uncancellably: for what must be waited for. Not a tail call. */
 int coir__park_shielded(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind);
 
-/* Parks until the completion of the operation `id`, pending on this worker, and returns what that stored; `lock` (may be NULL) is released by the switch.
+/* Parks until the completion of the operation `id`, pending on this worker, and returns what that stored; `lock` (may be
+ * NULL) is released by the switch.
  * Uncancellable: a canceller, or this function if the caller has been cancelled meanwhile, asks for the end of the operation
  * by coir__op_cancel_post(), which therefore must not take `lock`. The caller may be on another worker afterwards. */
 int coir__park_io(coir__worker *w, coir__task *self, coir__lock *lock, uint64_t id);
