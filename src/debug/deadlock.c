@@ -156,6 +156,15 @@ static bool waits_for_task(const coir__task *t)
     case COIR__WAIT_ONCE:
     case COIR__WAIT_JOIN:
     case COIR__WAIT_GROUP:
+    case COIR__WAIT_COND:
+    case COIR__WAIT_SEM:
+    case COIR__WAIT_READ_LOCK:
+    case COIR__WAIT_WRITE_LOCK:
+    case COIR__WAIT_NOTIFY:
+    case COIR__WAIT_BARRIER:
+    case COIR__WAIT_FUTURE:
+    case COIR__WAIT_FUTEX:
+    case COIR__WAIT_BROADCAST:
     case COIR__WAIT_SELECT: /* its timers and descriptors have been looked for in the runtime */
         return true;
     default:

@@ -167,21 +167,31 @@ static bool is_waiting(uint32_t park)
 
 static const struct {
     const char *text;
-    bool has_address; /* the lock is the first thing in the object */
+    int lock_at; /* where the lock is in the object, whose address is shown; -1: not shown */
 } waits[COIR__WAIT_KINDS] = {
-    [COIR__WAIT_NONE] = {"for nothing", false},
-    [COIR__WAIT_SEND] = {"for a send on channel", true},
-    [COIR__WAIT_RECV] = {"for a receive on channel", true},
-    [COIR__WAIT_MUTEX] = {"for mutex", true},
-    [COIR__WAIT_EVENT] = {"for event", true},
-    [COIR__WAIT_ONCE] = {"for once", true},
-    [COIR__WAIT_SLEEP] = {"in a sleep", false},
-    [COIR__WAIT_JOIN] = {"for the end of", false},
-    [COIR__WAIT_GROUP] = {"for its group to be empty", false},
-    [COIR__WAIT_SELECT] = {"in a select", false},
-    [COIR__WAIT_IO] = {"for I/O", false},
-    [COIR__WAIT_CLOSE] = {"for a close", false},
-    [COIR__WAIT_RESOLVE] = {"for a name look-up", false},
+    [COIR__WAIT_NONE] = {"for nothing", -1},
+    [COIR__WAIT_SEND] = {"for a send on channel", 0},
+    [COIR__WAIT_RECV] = {"for a receive on channel", 0},
+    [COIR__WAIT_MUTEX] = {"for mutex", 0},
+    [COIR__WAIT_EVENT] = {"for event", 0},
+    [COIR__WAIT_ONCE] = {"for once", 0},
+    [COIR__WAIT_SLEEP] = {"in a sleep", -1},
+    [COIR__WAIT_JOIN] = {"for the end of", -1},
+    [COIR__WAIT_GROUP] = {"for its group to be empty", -1},
+    [COIR__WAIT_SELECT] = {"in a select", -1},
+    [COIR__WAIT_IO] = {"for I/O", -1},
+    [COIR__WAIT_CLOSE] = {"for a close", -1},
+    [COIR__WAIT_RESOLVE] = {"for a name look-up", -1},
+    [COIR__WAIT_COND] = {"for condition", 0},
+    [COIR__WAIT_SEM] = {"for semaphore", 8},
+    [COIR__WAIT_READ_LOCK] = {"to read under lock", 0},
+    [COIR__WAIT_WRITE_LOCK] = {"to write under lock", 0},
+    [COIR__WAIT_NOTIFY] = {"for notify", 0},
+    [COIR__WAIT_BARRIER] = {"for barrier", 8},
+    [COIR__WAIT_FUTURE] = {"for future", 0},
+    [COIR__WAIT_FUTEX] = {"for a futex", -1},
+    [COIR__WAIT_BROADCAST] = {"for broadcast", 0},
+    [COIR__WAIT_LIMIT] = {"to be started: its group is at its limit", -1},
 };
 
 static void add_sleep(struct dump *d, const coir__task *t, int64_t now)
@@ -223,8 +233,8 @@ static void add_wait(struct dump *d, coir__runtime *rt, const coir__task *t,
     add(d, ": waiting ");
     add_duration(d, ticks < COIR__SINCE_MASK / 2 ? (int64_t)ticks << COIR__SINCE_SHIFT : 0);
     add(d, " %s", waits[kind].text);
-    if (waits[kind].has_address)
-        add(d, " %p", (void *)seen->lock);
+    if (waits[kind].lock_at >= 0)
+        add(d, " %p", (void *)((uintptr_t)seen->lock - (uintptr_t)waits[kind].lock_at));
     else if (kind == COIR__WAIT_SLEEP)
         add_sleep(d, t, now);
     else if (kind == COIR__WAIT_JOIN)

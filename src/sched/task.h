@@ -97,6 +97,16 @@ enum coir__wait_kind {
     COIR__WAIT_IO,
     COIR__WAIT_CLOSE,
     COIR__WAIT_RESOLVE,
+    COIR__WAIT_COND,
+    COIR__WAIT_SEM,
+    COIR__WAIT_READ_LOCK,
+    COIR__WAIT_WRITE_LOCK,
+    COIR__WAIT_NOTIFY,
+    COIR__WAIT_BARRIER,
+    COIR__WAIT_FUTURE,
+    COIR__WAIT_FUTEX,
+    COIR__WAIT_BROADCAST,
+    COIR__WAIT_LIMIT, /* not started: its group runs as many as it may */
     COIR__WAIT_KINDS
 };
 
