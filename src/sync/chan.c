@@ -74,45 +74,38 @@ struct wakeup {
 };
 
 /* Sends if that needs no wait: 1; 0: it would wait; -EPIPE. Meets nobody of `self`. */
-COIR__INLINE int send_step(coir_chan *c, const void *elem, bool simple, const coir__task *self,
+COIR__INLINE int send_step(coir_chan *c, const void *elem, const coir__task *self,
                            struct wakeup *wake)
 {
     if (coir__unlikely(c->closed))
         return -EPIPE;
     coir__node *receiver = coir__claim_first(&c->receivers, self, &wake->was);
     if (receiver) {
-        if (simple)
-            copy_simple(receiver->data, elem, c->elem_size);
-        else
-            copy_any(receiver->data, elem, c->elem_size);
+        copy_any(receiver->data, elem, c->elem_size);
         wake->node = receiver;
         return 1;
     }
     if (c->count == c->capacity)
         return 0;
-    ring_push(c, elem, simple);
+    ring_push(c, elem, false);
     return 1;
 }
 
-COIR__INLINE int recv_step(coir_chan *c, void *elem, bool simple, const coir__task *self,
-                           struct wakeup *wake)
+COIR__INLINE int recv_step(coir_chan *c, void *elem, const coir__task *self, struct wakeup *wake)
 {
     bool buffered = c->count > 0;
     if (buffered)
-        ring_pop(c, elem, simple);
+        ring_pop(c, elem, false);
     coir__node *sender = coir__claim_first(&c->senders, self, &wake->was);
     wake->node = sender;
     if (buffered) {
         if (sender) /* I4 */
-            ring_push(c, sender->data, simple);
+            ring_push(c, sender->data, false);
         return 1;
     }
     if (!sender)
         return coir__unlikely(c->closed) ? -EPIPE : 0;
-    if (simple)
-        copy_simple(elem, sender->data, c->elem_size);
-    else
-        copy_any(elem, sender->data, c->elem_size);
+    copy_any(elem, sender->data, c->elem_size);
     return 1;
 }
 
@@ -135,7 +128,7 @@ static COIR__NOINLINE int send_slow(coir_chan *c, const void *elem)
     for (bool attended = !coir__must_attend(self);; attended = true) {
         struct wakeup wake = {0};
         coir__lock_take(&c->lock);
-        int rc = send_step(c, elem, false, NULL, &wake);
+        int rc = send_step(c, elem, NULL, &wake);
         if (rc != 0) {
             finish(w, c, &wake);
             return coir__charge(w, rc < 0 ? rc : 0);
@@ -159,7 +152,7 @@ static COIR__NOINLINE int recv_slow(coir_chan *c, void *elem)
     for (bool attended = !coir__must_attend(self);; attended = true) {
         struct wakeup wake = {0};
         coir__lock_take(&c->lock);
-        int rc = recv_step(c, elem, false, NULL, &wake);
+        int rc = recv_step(c, elem, NULL, &wake);
         if (rc != 0) {
             finish(w, c, &wake);
             return coir__charge(w, rc < 0 ? rc : 0);
@@ -174,48 +167,89 @@ static COIR__NOINLINE int recv_slow(coir_chan *c, void *elem)
     return coir__park(w, self, &c->lock, COIR__WAIT_RECV);
 }
 
+/* The lock is held, and there is more to it than the short way does. */
+static COIR__NOINLINE int send_unlock_slow(coir_chan *c, const void *elem)
+{
+    coir__lock_drop(&c->lock);
+    return send_slow(c, elem);
+}
+
+static COIR__NOINLINE int recv_unlock_slow(coir_chan *c, void *elem)
+{
+    coir__lock_drop(&c->lock);
+    return recv_slow(c, elem);
+}
+
+/* From a full ring, whose room goes to a sender that has been claimed (I4). The lock is held. */
+static COIR__NOINLINE int recv_refill(coir__worker *w, coir_chan *c, void *elem, coir__node *sender)
+{
+    coir__task *t = sender->task;
+    ring_pop(c, elem, true);
+    ring_push(c, sender->data, true);
+    coir__lock_drop(&c->lock);
+    return coir__wake_single(w, t);
+}
+
+/* HOT: bench/pingpong. */
 int coir_chan_send(coir_chan *c, const void *elem)
 {
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || !c->simple))
-        return send_slow(c, elem);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return send_slow(c, elem);
     if (coir__unlikely(!coir__lock_try(&c->lock)))
         return send_slow(c, elem);
-    struct wakeup wake = {0};
-    int rc = send_step(c, elem, true, NULL, &wake);
-    if (rc == 0) {
+    if (coir__unlikely(c->odd))
+        return send_unlock_slow(c, elem);
+    coir__link *first = c->receivers.next;
+    if (first != &c->receivers) {
+        coir__node *receiver = (coir__node *)(void *)first;
+        coir__task *t = receiver->task;
+        if (coir__unlikely(!coir__claim_single(t, &c->receivers, first)))
+            return send_unlock_slow(c, elem);
+        copy_simple(receiver->data, elem, c->elem_size);
+        coir__lock_drop(&c->lock);
+        return coir__wake_single(w, t);
+    }
+    if (c->count == c->capacity) {
         coir__wait_queue_ready(self, &c->senders, (void *)(uintptr_t)elem);
         return coir__park_short(w, self, &c->lock, COIR__WAIT_SEND);
     }
+    ring_push(c, elem, true);
     coir__lock_drop(&c->lock);
-    if (wake.node)
-        return coir__wake_charge(w, wake.node, wake.was);
-    return coir__charge(w, rc < 0 ? rc : 0);
+    return coir__charge(w, 0);
 }
 
+/* HOT. */
 int coir_chan_recv(coir_chan *c, void *elem)
 {
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || !c->simple))
-        return recv_slow(c, elem);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return recv_slow(c, elem);
     if (coir__unlikely(!coir__lock_try(&c->lock)))
         return recv_slow(c, elem);
-    struct wakeup wake = {0};
-    int rc = recv_step(c, elem, true, NULL, &wake);
-    if (rc == 0) {
+    if (coir__unlikely(c->odd))
+        return recv_unlock_slow(c, elem);
+    coir__link *first = c->senders.next;
+    if (first != &c->senders) {
+        coir__node *sender = (coir__node *)(void *)first;
+        coir__task *t = sender->task;
+        if (coir__unlikely(!coir__claim_single(t, &c->senders, first)))
+            return recv_unlock_slow(c, elem);
+        if (c->count > 0)
+            return recv_refill(w, c, elem, sender);
+        copy_simple(elem, sender->data, c->elem_size);
+        coir__lock_drop(&c->lock);
+        return coir__wake_single(w, t);
+    }
+    if (c->count == 0) {
         coir__wait_queue_ready(self, &c->receivers, elem);
         return coir__park_short(w, self, &c->lock, COIR__WAIT_RECV);
     }
+    ring_pop(c, elem, true);
     coir__lock_drop(&c->lock);
-    if (wake.node)
-        return coir__wake_charge(w, wake.node, wake.was);
-    return coir__charge(w, rc < 0 ? rc : 0);
+    return coir__charge(w, 0);
 }
 
 int coir_chan_try_send(coir_chan *c, const void *elem)
@@ -223,7 +257,7 @@ int coir_chan_try_send(coir_chan *c, const void *elem)
     struct wakeup wake = {0};
     coir__worker *w = coir__worker_here();
     coir__lock_take(&c->lock);
-    int rc = send_step(c, elem, false, NULL, &wake);
+    int rc = send_step(c, elem, NULL, &wake);
     finish(w, c, &wake);
     return rc < 0 ? rc : rc == 0 ? -EAGAIN : 0;
 }
@@ -233,7 +267,7 @@ int coir_chan_try_recv(coir_chan *c, void *elem)
     struct wakeup wake = {0};
     coir__worker *w = coir__worker_here();
     coir__lock_take(&c->lock);
-    int rc = recv_step(c, elem, false, NULL, &wake);
+    int rc = recv_step(c, elem, NULL, &wake);
     finish(w, c, &wake);
     return rc < 0 ? rc : rc == 0 ? -EAGAIN : 0;
 }
@@ -252,8 +286,7 @@ static ssize_t batch(coir_chan *c, bool send, char *elems, size_t n)
         int rc = 1;
         while (done < n && !wake.node && rc > 0) {
             char *elem = elems + done * c->elem_size;
-            rc = send ? send_step(c, elem, false, NULL, &wake)
-                      : recv_step(c, elem, false, NULL, &wake);
+            rc = send ? send_step(c, elem, NULL, &wake) : recv_step(c, elem, NULL, &wake);
             done += rc > 0;
         }
         finish(w, c, &wake);
@@ -292,7 +325,7 @@ void coir_chan_close(coir_chan *c)
 {
     coir__worker *w = coir__worker_here();
     coir__lock_take(&c->lock);
-    c->closed = true;
+    c->closed = c->odd = true;
     coir__node *receivers = coir__claim_all(&c->receivers);
     coir__node *senders = coir__claim_all(&c->senders);
     coir__lock_drop(&c->lock);
@@ -312,7 +345,7 @@ coir_chan *coir_chan_new(size_t elem_size, size_t capacity)
     coir__list_init(&c->receivers);
     coir__list_init(&c->senders);
     c->elem_size = elem_size;
-    c->simple = size_is_simple(elem_size);
+    c->odd = !size_is_simple(elem_size);
     c->capacity = capacity;
     if (bytes > 0 && !(c->ring = coir__alloc(bytes))) {
         coir__release(c);
@@ -362,7 +395,7 @@ int coir__chan_try_locked(coir_chan *c, bool send, void *elem, const coir__task 
                           coir__node **ret_node, uint32_t *ret_was)
 {
     struct wakeup wake = {0};
-    int rc = send ? send_step(c, elem, false, self, &wake) : recv_step(c, elem, false, self, &wake);
+    int rc = send ? send_step(c, elem, self, &wake) : recv_step(c, elem, self, &wake);
     *ret_node = wake.node;
     *ret_was = wake.was;
     return rc;

@@ -10,7 +10,7 @@ struct coir_chan {
     coir__lock
         lock; /* guards everything that is not fixed; first, so that its address names the channel */
     bool closed;
-    bool simple;      /* elements are copied without a call; fixed */
+    bool odd;         /* closed, or its elements are not copied without a call */
     size_t elem_size; /* fixed */
     size_t capacity;  /* fixed */
     size_t count;     /* elements in the ring */

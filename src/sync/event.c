@@ -36,9 +36,7 @@ static COIR__NOINLINE int wait_slow(struct coir__event *e)
 int coir_event_wait(coir_event *event)
 {
     struct coir__event *e = event_of(event);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w))
-        return wait_slow(e);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return wait_slow(e);

@@ -45,9 +45,10 @@ void coir__wait_abandon(coir__task *t)
     coir__lock_drop(lock);
 }
 
-COIR__NOINLINE int coir__wake_charge_slow(coir__worker *w, coir__node *n, uint32_t was)
+COIR__NOINLINE int coir__wake_single_slow(coir__worker *w, coir__task *t)
 {
-    coir__wake(w, n, was, 0);
+    t->ctx.result = 0;
+    coir__runnable(w, t);
     return coir__charge(w, 0);
 }
 

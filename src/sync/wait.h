@@ -91,17 +91,29 @@ COIR__INLINE void coir__wake(coir__worker *w, coir__node *n, uint32_t was, int32
         coir__runnable(w, t);
 }
 
-int coir__wake_charge_slow(coir__worker *w, coir__node *n, uint32_t was);
-
-/* Wakes with outcome 0 and returns 0, charged. HOT: tail-call it. */
-COIR__INLINE int coir__wake_charge(coir__worker *w, coir__node *n, uint32_t was)
+/* Takes `t` out of a single wait, and its node, the first of the list, out of that. False: it is a select's, or somebody else
+ * was first; nothing has happened. HOT. */
+COIR__INLINE bool coir__claim_single(coir__task *t, coir__link *list, coir__link *first)
 {
-    coir__task *t = n->task;
-    if (coir__unlikely((n != &t->wait.node) | !coir__runnable_is_short(w, t) | (w->budget <= 1)))
-        return coir__wake_charge_slow(w, n, was);
+    uint32_t waiting = COIR__PARK_WAITING;
+    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
+            &t->park, &waiting, COIR__PARK_ACTIVE, memory_order_acq_rel, memory_order_relaxed)))
+        return false;
+    coir__link *second = first->next;
+    list->next = second;
+    second->prev = list;
+    return true;
+}
+
+int coir__wake_single_slow(coir__worker *w, coir__task *t);
+
+/* Wakes what coir__claim_single() claimed, with outcome 0, and returns 0, charged. HOT: tail-call it. */
+COIR__INLINE int coir__wake_single(coir__worker *w, coir__task *t)
+{
+    if (coir__unlikely(!coir__runnable_is_short(w, t)) || coir__unlikely(--w->budget < 0))
+        return coir__wake_single_slow(w, t);
     t->ctx.result = 0;
     atomic_store_explicit(&w->lifo, t, memory_order_release); /* pairs with the taker's exchange */
-    w->budget--;
     return 0;
 }
 
@@ -160,17 +172,14 @@ COIR__INLINE int coir__park_short(coir__worker *w, coir__task *self, coir__lock 
     coir__compiler_fence(); /* pairs with the canceller's heavy fence; without membarrier attention is not 0 */
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return coir__park_refused(w, self, lock);
-    if (coir__unlikely(w->budget <= 1 ||
-                       (w->lifo_used >= COIR__LIFO_MAX && !coir__ring_is_empty(w))))
+    if (coir__unlikely(--w->budget < 0) || coir__unlikely(--w->lifo_left < 0))
         return coir__park_picking(w, self, lock);
     coir__task *next = coir__lifo_take(w);
     if (coir__unlikely(!next))
         return coir__park_picking(w, self, lock);
     assert(next->ctx.sp); /* worker.h, I4 */
-    w->budget--;
-    w->lifo_used++;
     w->current = next;
-    if (coir__unlikely((w->eh->caught != NULL) | (w->eh->uncaught != 0)))
+    if (coir__unlikely(coir__eh_in_use(w)))
         return coir__leave_keeping(w, self, next, &lock->word, 0);
     return coir__switch(&self->ctx, &next->ctx, &lock->word, 0);
 }
