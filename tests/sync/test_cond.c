@@ -238,7 +238,7 @@ static void run_storm(bool from_thread)
     dice d = {.state = 5};
     coir_group g, crowd;
     test_thread thread;
-    s->rounds = rounds_of(from_thread ? 100 : 2000);
+    s->rounds = rounds_of(from_thread ? 100 : 500);
     s->dice.state = 3;
     coir_group_begin(&g, 0);
     if (from_thread)

@@ -436,7 +436,7 @@ static void run_sweep(bool from_thread)
     coir_group g, victims;
     test_thread thread;
     dice d = {.state = 11};
-    s->rounds = rounds_of(from_thread ? 100 : 2000);
+    s->rounds = rounds_of(from_thread ? 100 : 1000);
     coir_group_begin(&g, 0);
     if (from_thread)
         thread_start(&thread, cancel_rounds, s);
