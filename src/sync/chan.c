@@ -18,7 +18,22 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "sync/chan.h"
+#include "sync/select.h"
+
+struct coir_chan {
+    coir__lock lock; /* guards what is not fixed; first, so that its address names the channel */
+    bool closed;
+    bool simple;      /* elements are copied without a call; fixed */
+    size_t elem_size; /* fixed */
+    size_t capacity;  /* fixed */
+    size_t count;     /* elements in the ring */
+    size_t head;      /* the oldest */
+    size_t tail;      /* where the next goes */
+    coir__link receivers;
+    coir__link senders;
+    char *ring; /* fixed */
+    void (*drop)(void *elem);
+};
 
 /* -- elements --------------------------------------------------------------------------------------------------- */
 
@@ -356,17 +371,7 @@ void coir_chan_on_drop(coir_chan *c, void (*drop)(void *elem))
     coir__lock_drop(&c->lock);
 }
 
-/* -- for select ------------------------------------------------------------------------------------------------- */
-
-int coir__chan_try_locked(coir_chan *c, bool send, void *elem, const coir__task *self,
-                          coir__node **ret_node, uint32_t *ret_was)
-{
-    struct wakeup wake = {0};
-    int rc = send ? send_step(c, elem, false, self, &wake) : recv_step(c, elem, false, self, &wake);
-    *ret_node = wake.node;
-    *ret_was = wake.was;
-    return rc;
-}
+/* -- select ----------------------------------------------------------------------------------------------------- */
 
 /* Whether somebody else waits there who might be claimed, now or after a try of its own (TRYING). A select that has been
  * claimed elsewhere stays in the list until it runs again; to look for it again and again would keep it from running. */
@@ -381,9 +386,52 @@ static bool waits_another(const coir__link *list, const coir__task *self)
     return false;
 }
 
-bool coir__chan_is_ready_locked(const coir_chan *c, bool send, const coir__task *self)
+/* Whether the step might not return 0. */
+static bool is_ready_locked(const coir_chan *c, bool send, const coir__task *self)
 {
     if (c->closed || (send ? c->count < c->capacity : c->count > 0))
         return true;
     return waits_another(send ? &c->receivers : &c->senders, self);
 }
+
+static bool chan_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+{
+    coir_chan *c = k->object;
+    struct wakeup wake = {0};
+    coir__lock_take(&c->lock);
+    int rc = k->kind == COIR_CASE_SEND ? send_step(c, k->data, false, w->current, &wake)
+                                       : recv_step(c, k->data, false, w->current, &wake);
+    finish(w, c, &wake);
+    *ret_outcome = rc < 0 ? rc : 0;
+    return rc != 0;
+}
+
+static bool chan_show(coir__worker *w, coir_case *k)
+{
+    coir_chan *c = k->object;
+    coir__node *n = &coir__case_slot(k)->u.wait.node;
+    bool send = k->kind == COIR_CASE_SEND;
+    n->data = k->data;
+    coir__lock_take(&c->lock);
+    coir__list_append(send ? &c->senders : &c->receivers, &n->link);
+    bool ready = is_ready_locked(c, send, w->current);
+    coir__lock_drop(&c->lock);
+    return ready;
+}
+
+static bool chan_peek(coir__worker *w, coir_case *k)
+{
+    coir_chan *c = k->object;
+    coir__lock_take(&c->lock);
+    bool ready = is_ready_locked(c, k->kind == COIR_CASE_SEND, w->current);
+    coir__lock_drop(&c->lock);
+    return ready;
+}
+
+static void chan_hide(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    coir__case_unlink(k, &((coir_chan *)k->object)->lock);
+}
+
+const coir__case_ops coir__case_chan = {chan_attempt, chan_show, chan_peek, chan_hide};
