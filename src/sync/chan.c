@@ -6,8 +6,10 @@
  *
  * I1  receivers wait only while the ring is empty and no sender waits; senders only while it is full and no receiver waits.
  * I2  a waiter is claimed, once, before anything is taken for it.
- * I3  after close no waiter stays queued, but for those whom somebody else has claimed.
+ * I3  after close no waiter stays queued, but for those whom somebody else has claimed, and I5.
  * I4  a sender that waits on a full ring gets its element into the ring when a receiver makes room.
+ * I5  a select that could not be claimed when something came into the ring (TRYING) stays in the list, and looks again by itself.
+ *     While the ring has elements it is left alone: else it would be given a later one first, or be told of the end too soon.
  *
  * Lock: c->lock guards everything. The waiting task parks with it (base/lock.h).
  * Cost: a send and a receive take the lock once each; no allocation, no system call. HOT: bench/pingpong. The functions
@@ -94,7 +96,9 @@ COIR__INLINE int send_step(coir_chan *c, const void *elem, bool simple, const co
 {
     if (coir__unlikely(c->closed))
         return -EPIPE;
-    coir__node *receiver = coir__claim_first(&c->receivers, self, &wake->was);
+    coir__node *receiver = NULL;
+    if (coir__likely(c->count == 0)) /* I5 */
+        receiver = coir__claim_first(&c->receivers, self, &wake->was);
     if (receiver) {
         if (simple)
             copy_simple(receiver->data, elem, c->elem_size);
@@ -308,7 +312,7 @@ void coir_chan_close(coir_chan *c)
     coir__worker *w = coir__worker_here();
     coir__lock_take(&c->lock);
     c->closed = true;
-    coir__node *receivers = coir__claim_all(&c->receivers);
+    coir__node *receivers = c->count == 0 ? coir__claim_all(&c->receivers) : NULL; /* I5 */
     coir__node *senders = coir__claim_all(&c->senders);
     coir__lock_drop(&c->lock);
     coir__wake_all(w, receivers, -EPIPE);
@@ -391,7 +395,9 @@ static bool is_ready_locked(const coir_chan *c, bool send, const coir__task *sel
 {
     if (c->closed || (send ? c->count < c->capacity : c->count > 0))
         return true;
-    return waits_another(send ? &c->receivers : &c->senders, self);
+    if (send)
+        return c->count == 0 && waits_another(&c->receivers, self); /* I5 */
+    return waits_another(&c->senders, self);
 }
 
 static bool chan_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
