@@ -15,8 +15,11 @@
 #include "base/log.h"
 #include "sched/runtime.h"
 
+static coir__task nobodys_task = {.attention = COIR__ATTENTION_THREAD};
+coir__worker coir__nobody = {.current = &nobodys_task};
+
 /* `used`: where the access is assembly the compiler sees none, and link-time optimisation would drop it. */
-__attribute__((used)) _Thread_local coir__worker *coir__local_worker;
+__attribute__((used)) _Thread_local coir__worker *coir__local_worker = &coir__nobody;
 
 COIR__NOINLINE coir__worker *coir__worker_far(void)
 {
@@ -25,9 +28,10 @@ COIR__NOINLINE coir__worker *coir__worker_far(void)
     return w;
 }
 
+/* NULL: none. */
 COIR__NOINLINE void coir__worker_set(coir__worker *w)
 {
-    coir__local_worker = w;
+    coir__local_worker = w ? w : &coir__nobody;
     __asm__ volatile("" ::: "memory");
 }
 
@@ -39,7 +43,8 @@ static void thread_free(void *worker)
 {
     coir__worker *w = worker;
     coir__task *t = w->thread_task;
-    coir__local_worker = NULL;
+    coir__worker_set(NULL);
+    coir__private_thread_end();
     coir__lock_take(&t->scope_lock); /* a dump may be looking */
     char *name = t->name;
     t->name = NULL;
@@ -83,6 +88,7 @@ static COIR__COLD coir__worker *thread_begin(void)
     atomic_store_explicit(&w->odd, COIR__ODD_ALWAYS, memory_order_relaxed);
     w->eh = &no_eh;
     coir__rng_init(&w->rng, (uint64_t)(uintptr_t)w);
+    coir__private_thread_begin();
     coir__worker_set(w);
     return w;
 }

@@ -61,6 +61,8 @@ void coir__ring_push(coir__worker *w, coir__task *t)
         ring_overflow(w, t);
         return;
     }
+    if (w->lifo_left > COIR__LIFO_MAX) /* I5 */
+        w->lifo_left = COIR__LIFO_MAX;
     atomic_store_explicit(&w->ring[tail & MASK], t, memory_order_relaxed);
     atomic_store_explicit(&w->tail, tail + 1, memory_order_release); /* pairs with thieves */
     ring_notify(w);

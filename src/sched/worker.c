@@ -94,8 +94,8 @@ COIR__NOINLINE int coir__leave_keeping(coir__worker *w, coir__task *self, coir__
 
 coir__task *coir__pick_ring(coir__worker *w)
 {
-    w->lifo_used = 0;
     coir__task *t = coir__ring_pop(w);
+    w->lifo_left = COIR__LIFO_MAX;
     if (!t)
         t = coir__lifo_take(w);
     return t ? t : &w->base;
@@ -180,10 +180,9 @@ void coir_yield(void)
     uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
     uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
     unsigned flags = atomic_load_explicit(&self->flags, memory_order_relaxed);
-    if (coir__unlikely(--w->budget <= 0 || atomic_load_explicit(&w->odd, memory_order_relaxed) ||
+    if (coir__unlikely(--w->budget < 0 || atomic_load_explicit(&w->odd, memory_order_relaxed) ||
                        head == tail || atomic_load_explicit(&w->lifo, memory_order_relaxed) ||
-                       (flags & (COIR__TASK_PINNED | COIR__TASK_FP_ENV)) || w->eh->caught ||
-                       w->eh->uncaught)) {
+                       (flags & (COIR__TASK_PINNED | COIR__TASK_FP_ENV)) || coir__eh_in_use(w))) {
         yield_slow(w);
         return;
     }
@@ -254,7 +253,7 @@ static void set_unwatched(coir__runtime *rt, bool unwatched)
             atomic_fetch_or_explicit(&rt->workers[i]->careful, COIR__CAREFUL_UNWATCHED,
                                      memory_order_relaxed);
         else
-            atomic_fetch_and_explicit(&rt->workers[i]->careful, (uint8_t)~COIR__CAREFUL_UNWATCHED,
+            atomic_fetch_and_explicit(&rt->workers[i]->careful, ~(uint32_t)COIR__CAREFUL_UNWATCHED,
                                       memory_order_relaxed);
 }
 
@@ -337,9 +336,11 @@ static coir__task *take_own(coir__worker *w)
     w->private_turn = !w->private_turn;
     if (w->private_turn && (t = private_take(w)) != NULL)
         return t;
-    if (w->lifo_used < COIR__LIFO_MAX && (t = coir__lifo_take(w)) != NULL)
+    if (w->lifo_left > 0 && (t = coir__lifo_take(w)) != NULL) {
+        w->lifo_left--;
         return t;
-    w->lifo_used = 0;
+    }
+    w->lifo_left = COIR__LIFO_MAX;
     if ((t = coir__ring_pop(w)) != NULL || (t = coir__lifo_take(w)) != NULL ||
         (t = private_take(w)) != NULL)
         return t;
@@ -615,6 +616,8 @@ static void worker_switch(coir__worker *w, coir__task *t)
     if (t->ctx.sp == NULL)
         task_attach(t, coir__stack_take(w->runtime->stacks, worker_cache(w, t), t->stack_class));
     w->budget = w->private_count ? COIR__BUDGET / 16 : COIR__BUDGET;
+    if (w->lifo_left > COIR__LIFO_MAX) /* I5: the ring may have been filled from elsewhere */
+        w->lifo_left = COIR__LIFO_MAX;
     w->current = t;
     atomic_store_explicit(&w->runs, atomic_load_explicit(&w->runs, memory_order_relaxed) + 1,
                           memory_order_relaxed);
@@ -660,7 +663,6 @@ int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index)
     int64_t now = coir__runtime_now(rt);
     w->runtime = rt;
     w->rt = rt->index;
-    w->flags_rt = (uint32_t)rt->index << 16;
     w->solo = rt->solo;
     atomic_store_explicit(&w->odd, w->chaos ? COIR__ODD_ALWAYS : 0, memory_order_relaxed);
     w->index = index;
@@ -674,10 +676,10 @@ int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index)
     w->tid = (pid_t)syscall(SYS_gettid);
     w->slice_start = w->last_poll = w->last_trim = now;
     w->since = coir__since_of(now);
-    atomic_store_explicit(
-        &w->careful,
-        (uint8_t)((rt->solo ? 0 : COIR__CAREFUL_UNWATCHED) | (w->chaos ? COIR__CAREFUL_CHAOS : 0)),
-        memory_order_relaxed);
+    atomic_store_explicit(&w->careful,
+                          (uint32_t)rt->index << 16 | (rt->solo ? 0 : COIR__CAREFUL_UNWATCHED) |
+                              (w->chaos ? COIR__CAREFUL_CHAOS : 0),
+                          memory_order_relaxed);
     coir__rng_init(&w->rng, rt->seed + (uint64_t)index);
     coir__wheel_init(&w->wheel, now);
     coir__context_thread(&w->base.ctx);

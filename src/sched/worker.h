@@ -17,6 +17,17 @@
  * I2  head moves by compare-and-swap (by a store where the runtime has one worker and nobody can steal).
  * I3  A task is in one queue at most, and in none while its registers are not saved.
  * I4  The slot holds woken tasks, which have a stack; new ones go to the ring.
+ * I5  While the ring is not empty, lifo_left is at most COIR__LIFO_MAX.
+ *
+ * Private: as long as a runtime has one worker, there is no other runtime, and no plain thread has ever called, nobody but this
+ * worker can touch an object its tasks use. Then a short operation needs neither the object's lock nor a claim by
+ * compare-and-swap. The first other thread makes it shared for good (private.c), before its first call does anything:
+ *
+ *   worker  busy = 1; (compiler fence) shared? -> leave, and go the locked way; the operation; busy = 0, by the switch if it parks
+ *   other   shared = true; heavy fence; wait until busy == 0
+ *
+ * I6  Between coir__private_enter() and leave there are a few dozen instructions: no call that waits, no lock.
+ * I7  A thread that is not this worker touches no object's lock, list or waiter before coir__worker_here() has made it known.
  */
 
 #include <coir/loop.h>
@@ -30,7 +41,7 @@
 #define COIR__BUDGET                                                                               \
     128 /* picks, or operations that complete at once, between looks at the clock */
 #define COIR__SLICE COIR_US(100) /* between polls of the kernel while there is work */
-#define COIR__LIFO_MAX 3u        /* uses of the slot in a row while others wait */
+#define COIR__LIFO_MAX 3         /* uses of the slot in a row while others wait */
 
 /* The C++ runtime's exception state of a thread (Itanium C++ ABI: __cxa_eh_globals). */
 typedef struct coir__eh {
@@ -44,10 +55,12 @@ enum coir__odd {
     COIR__ODD_OVERFLOW = 4, /* something waits behind the ring; owner */
 };
 
+/* Bits of coir__worker.careful: what is made runnable goes the long way. They lie where a task's flags have none. */
 enum coir__careful {
-    COIR__CAREFUL_CHAOS = 1, /* COIR_DEBUG=migrate=1 */
+    COIR__CAREFUL_CHAOS = 1 << 14, /* COIR_DEBUG=migrate=1 */
     COIR__CAREFUL_UNWATCHED =
-        2, /* others sleep and nobody patrols: tell them when the slot is filled */
+        1 << 15, /* others sleep and nobody patrols: tell them when the slot is filled */
+    COIR__CAREFUL_ANY = COIR__CAREFUL_CHAOS | COIR__CAREFUL_UNWATCHED
 };
 
 enum coir__sleep_state {
@@ -63,15 +76,17 @@ struct coir__worker {
     coir__task *current;
     coir__task *_Atomic lifo; /* owner fills, anyone takes by exchange */
     int32_t budget;
-    uint32_t lifo_used;
-    coir__eh *eh;            /* this thread's */
-    uint16_t rt;             /* index of the runtime; 0: a plain thread's pseudo-worker */
-    uint32_t flags_rt;       /* what coir__task.flags_rt of an ordinary task looks like */
-    bool solo;               /* nobody can steal */
-    _Atomic uint8_t odd;     /* coir__odd: a yield goes the long way */
-    bool chaos;              /* COIR_DEBUG=migrate=1 */
-    _Atomic uint8_t careful; /* coir__careful: what is made runnable goes the long way */
-    _Atomic uint32_t tail;   /* owner writes */
+    int32_t lifo_left; /* uses of the slot until the ring gets its turn; I5 */
+    coir__eh *eh;      /* this thread's */
+    uint16_t rt;       /* index of the runtime; 0: a plain thread's pseudo-worker */
+    _Atomic uint32_t
+        careful; /* coir__careful, and `rt` in the upper half: see coir__runnable_is_short() */
+    bool solo;   /* nobody can steal */
+    _Atomic uint8_t odd;   /* coir__odd: a yield goes the long way */
+    bool chaos;            /* COIR_DEBUG=migrate=1 */
+    _Atomic bool shared;   /* others may use what this worker's tasks use */
+    _Atomic uint32_t tail; /* owner writes */
+    _Atomic uint32_t busy; /* in a private operation */
     uint32_t private_count;
     uint32_t since; /* the last tick's time, as wait notes have it */
     coir__runtime *runtime;
@@ -139,19 +154,30 @@ struct coir__worker {
 extern _Thread_local coir__worker *coir__local_worker
     __attribute__((visibility("hidden"), tls_model("initial-exec")));
 
+/* What a thread has that has none: never NULL, so that the hot paths need no test. Its `current` has its attention
+ * word set, which sends every call to its slow twin; nothing else of it may be used. */
+extern coir__worker coir__nobody __attribute__((visibility("hidden")));
+
 coir__worker *coir__worker_far(void);
 void coir__worker_set(coir__worker *w);
 
+/* The caller's worker, or &coir__nobody. For hot paths, which look at its current task's attention word first. */
 #if defined(__x86_64__) && defined(__LP64__) && !COIR__TSAN
-COIR__INLINE coir__worker *coir__worker_or_null(void)
+COIR__INLINE coir__worker *coir__worker_near(void)
 {
     coir__worker *w;
     __asm__ volatile("movq coir__local_worker@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(w));
     return w;
 }
 #else
-COIR__INLINE coir__worker *coir__worker_or_null(void) { return coir__worker_far(); }
+COIR__INLINE coir__worker *coir__worker_near(void) { return coir__worker_far(); }
 #endif
+
+COIR__INLINE coir__worker *coir__worker_or_null(void)
+{
+    coir__worker *w = coir__worker_near();
+    return coir__likely(w != &coir__nobody) ? w : NULL;
+}
 
 /* The caller's worker; a plain thread gets its pseudo-worker at its first call. Aborts when out of memory. */
 coir__worker *coir__worker_here(void);
@@ -174,14 +200,14 @@ COIR__INLINE bool coir__ring_is_empty(coir__worker *w)
            atomic_load_explicit(&w->tail, memory_order_relaxed);
 }
 
-/* Whether a task may go the short way: of this runtime, no thread, not pinned, and the slot is free. */
+/* Whether a task may go the short way: of this runtime, no thread, not pinned; the worker need not be careful, and its slot
+ * is free. */
 COIR__INLINE bool coir__runnable_is_short(coir__worker *w, coir__task *t)
 {
-    uint32_t odd = (atomic_load_explicit(&t->flags_rt, memory_order_relaxed) ^ w->flags_rt) &
-                   (0xffff0000u | COIR__TASK_ODD);
-    odd |= atomic_load_explicit(&w->careful, memory_order_relaxed);
-    return coir__likely((odd == 0) &
-                        (atomic_load_explicit(&w->lifo, memory_order_relaxed) == NULL));
+    uint32_t odd = (atomic_load_explicit(&t->flags_rt, memory_order_relaxed) ^
+                    atomic_load_explicit(&w->careful, memory_order_relaxed)) &
+                   (0xffff0000u | COIR__CAREFUL_ANY | COIR__TASK_ODD);
+    return coir__likely(odd == 0 && atomic_load_explicit(&w->lifo, memory_order_relaxed) == NULL);
 }
 
 /* Puts a claimed task, its result stored, where it will run soon. `w` is the caller's worker. */
@@ -206,6 +232,28 @@ COIR__INLINE uint32_t coir__since_of(int64_t now)
     return (uint32_t)(now >> COIR__SINCE_SHIFT) << 8;
 }
 
+/* -- private operations ------------------------------------------------------------------------------------------ */
+
+/* True: until the leave no other thread runs in any of this process's objects. False: leave at once, and use locks. */
+COIR__INLINE bool coir__private_enter(coir__worker *w)
+{
+    atomic_store_explicit(&w->busy, 1, memory_order_relaxed);
+    coir__compiler_fence(); /* pairs with the heavy fence in private.c */
+    return coir__likely(!atomic_load_explicit(&w->shared, memory_order_relaxed));
+}
+
+COIR__INLINE void coir__private_leave(coir__worker *w)
+{
+    atomic_store_explicit(&w->busy, 0, memory_order_release);
+}
+
+/* A runtime comes up; `from_thread`: on a thread that has called before. coir__runtimes_lock is held. */
+void coir__private_begin_locked(coir__runtime *rt, bool from_thread);
+
+/* A plain thread calls for the first time, or ends. */
+void coir__private_thread_begin(void);
+void coir__private_thread_end(void);
+
 /* -- leaving (worker.c) ----------------------------------------------------------------------------------------- */
 
 coir__task *coir__pick_ring(coir__worker *w);
@@ -228,14 +276,14 @@ COIR__INLINE coir__task *coir__lifo_take(coir__worker *w)
 /* The next task to run on `w`, or its base; it may have no stack yet. Bounded: may be called with an object's lock held. */
 COIR__INLINE coir__task *coir__pick_raw(coir__worker *w)
 {
-    if (coir__unlikely(--w->budget <= 0))
+    if (coir__unlikely(--w->budget < 0))
         return &w->base;
-    if (coir__unlikely(w->lifo_used >= COIR__LIFO_MAX) && coir__ring_is_empty(w))
-        w->lifo_used = 0; /* nobody waits behind it */
-    if (coir__likely(w->lifo_used < COIR__LIFO_MAX)) {
+    if (coir__unlikely(w->lifo_left <= 0) && coir__ring_is_empty(w))
+        w->lifo_left = INT32_MAX; /* nobody waits behind it */
+    if (coir__likely(w->lifo_left > 0)) {
         coir__task *t = coir__lifo_take(w);
         if (coir__likely(t != NULL)) {
-            w->lifo_used++;
+            w->lifo_left--;
             return t;
         }
     }
@@ -249,6 +297,12 @@ COIR__INLINE coir__task *coir__pick(coir__worker *w)
     return coir__likely(t->ctx.sp != NULL) ? t : coir__pick_fresh(w, t);
 }
 
+/* Whether the caller is inside a C++ handler, or unwinding. */
+COIR__INLINE bool coir__eh_in_use(const coir__worker *w)
+{
+    return ((uintptr_t)w->eh->caught | w->eh->uncaught) != 0;
+}
+
 int coir__leave_keeping(coir__worker *w, coir__task *self, coir__task *next, _Atomic uint32_t *word,
                         uint32_t value);
 
@@ -258,7 +312,7 @@ COIR__INLINE int coir__leave(coir__worker *w, coir__task *self, coir__task *next
 {
     w->current = next;
     if (coir__unlikely(
-            (w->eh->caught != NULL) | (w->eh->uncaught != 0) |
+            coir__eh_in_use(w) |
             ((atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0)))
         return coir__leave_keeping(w, self, next, word, value);
     return coir__switch(&self->ctx, &next->ctx, word, value);
@@ -273,7 +327,7 @@ int coir__charge_slow(coir__worker *w, int result);
 
 COIR__INLINE int coir__charge(coir__worker *w, int result)
 {
-    if (coir__unlikely(--w->budget <= 0))
+    if (coir__unlikely(--w->budget < 0))
         return coir__charge_slow(w, result);
     return result;
 }

@@ -193,9 +193,7 @@ static COIR__NOINLINE int recv_slow(coir_subscriber *s, void *elem, uint64_t *re
 int coir_broadcast_recv(coir_subscriber *s, void *elem, uint64_t *ret_lost)
 {
     coir_broadcast *b = s->b;
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w))
-        return recv_slow(s, elem, ret_lost);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return recv_slow(s, elem, ret_lost);
@@ -213,6 +211,7 @@ int coir_broadcast_recv(coir_subscriber *s, void *elem, uint64_t *ret_lost)
 
 int coir_broadcast_try_recv(coir_subscriber *s, void *elem, uint64_t *ret_lost)
 {
+    coir__worker_here(); /* I7 of sched/worker.h */
     coir__lock_take(&s->b->lock);
     int rc = recv_step(s, elem, ret_lost);
     coir__lock_drop(&s->b->lock);
@@ -221,6 +220,7 @@ int coir_broadcast_try_recv(coir_subscriber *s, void *elem, uint64_t *ret_lost)
 
 uint64_t coir_broadcast_lost(coir_subscriber *s)
 {
+    coir__worker_here();
     coir__lock_take(&s->b->lock);
     uint64_t lost = s->lost + lost_locked(s);
     coir__lock_drop(&s->b->lock);
@@ -251,6 +251,7 @@ void coir_broadcast_free(coir_broadcast *b)
 {
     if (!b)
         return;
+    coir__worker_here();
     coir__lock_take(&b->lock); /* whoever woke the caller may still be about to release it */
     bool used = b->subscribers > 0;
     coir__lock_drop(&b->lock);
@@ -266,6 +267,7 @@ coir_subscriber *coir_broadcast_subscribe(coir_broadcast *b)
     if (!s)
         return NULL;
     s->b = b;
+    coir__worker_here();
     coir__lock_take(&b->lock);
     b->subscribers++;
     s->next = b->sent;
@@ -278,6 +280,7 @@ void coir_broadcast_unsubscribe(coir_subscriber *s)
     if (!s)
         return;
     coir_broadcast *b = s->b;
+    coir__worker_here();
     coir__lock_take(&b->lock);
     bool waited_for = !coir__list_is_empty(&s->waiters);
     if (!waited_for) {

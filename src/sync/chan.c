@@ -25,7 +25,7 @@
 struct coir_chan {
     coir__lock lock; /* guards what is not fixed; first, so that its address names the channel */
     bool closed;
-    bool simple;      /* elements are copied without a call; fixed */
+    bool odd;         /* closed, or its elements are not copied without a call */
     size_t elem_size; /* fixed */
     size_t capacity;  /* fixed */
     size_t count;     /* elements in the ring */
@@ -91,7 +91,7 @@ struct wakeup {
 };
 
 /* Sends if that needs no wait: 1; 0: it would wait; -EPIPE. Meets nobody of `self`. */
-COIR__INLINE int send_step(coir_chan *c, const void *elem, bool simple, const coir__task *self,
+COIR__INLINE int send_step(coir_chan *c, const void *elem, const coir__task *self,
                            struct wakeup *wake)
 {
     if (coir__unlikely(c->closed))
@@ -100,38 +100,31 @@ COIR__INLINE int send_step(coir_chan *c, const void *elem, bool simple, const co
     if (coir__likely(c->count == 0)) /* I5 */
         receiver = coir__claim_first(&c->receivers, self, &wake->was);
     if (receiver) {
-        if (simple)
-            copy_simple(receiver->data, elem, c->elem_size);
-        else
-            copy_any(receiver->data, elem, c->elem_size);
+        copy_any(receiver->data, elem, c->elem_size);
         wake->node = receiver;
         return 1;
     }
     if (c->count == c->capacity)
         return 0;
-    ring_push(c, elem, simple);
+    ring_push(c, elem, false);
     return 1;
 }
 
-COIR__INLINE int recv_step(coir_chan *c, void *elem, bool simple, const coir__task *self,
-                           struct wakeup *wake)
+COIR__INLINE int recv_step(coir_chan *c, void *elem, const coir__task *self, struct wakeup *wake)
 {
     bool buffered = c->count > 0;
     if (buffered)
-        ring_pop(c, elem, simple);
+        ring_pop(c, elem, false);
     coir__node *sender = coir__claim_first(&c->senders, self, &wake->was);
     wake->node = sender;
     if (buffered) {
         if (sender) /* I4 */
-            ring_push(c, sender->data, simple);
+            ring_push(c, sender->data, false);
         return 1;
     }
     if (!sender)
         return coir__unlikely(c->closed) ? -EPIPE : 0;
-    if (simple)
-        copy_simple(elem, sender->data, c->elem_size);
-    else
-        copy_any(elem, sender->data, c->elem_size);
+    copy_any(elem, sender->data, c->elem_size);
     return 1;
 }
 
@@ -154,7 +147,7 @@ static COIR__NOINLINE int send_slow(coir_chan *c, const void *elem)
     for (bool attended = !coir__must_attend(self);; attended = true) {
         struct wakeup wake = {0};
         coir__lock_take(&c->lock);
-        int rc = send_step(c, elem, false, NULL, &wake);
+        int rc = send_step(c, elem, NULL, &wake);
         if (rc != 0) {
             finish(w, c, &wake);
             return coir__charge(w, rc < 0 ? rc : 0);
@@ -178,7 +171,7 @@ static COIR__NOINLINE int recv_slow(coir_chan *c, void *elem)
     for (bool attended = !coir__must_attend(self);; attended = true) {
         struct wakeup wake = {0};
         coir__lock_take(&c->lock);
-        int rc = recv_step(c, elem, false, NULL, &wake);
+        int rc = recv_step(c, elem, NULL, &wake);
         if (rc != 0) {
             finish(w, c, &wake);
             return coir__charge(w, rc < 0 ? rc : 0);
@@ -193,48 +186,148 @@ static COIR__NOINLINE int recv_slow(coir_chan *c, void *elem)
     return coir__park(w, self, &c->lock, COIR__WAIT_RECV);
 }
 
-int coir_chan_send(coir_chan *c, const void *elem)
+/* There is more to it than the short way does. */
+static COIR__NOINLINE int send_leave_slow(coir__worker *w, coir_chan *c, const void *elem)
 {
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || !c->simple))
-        return send_slow(c, elem);
-    coir__task *self = w->current;
-    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
-        return send_slow(c, elem);
-    if (coir__unlikely(!coir__lock_try(&c->lock)))
-        return send_slow(c, elem);
-    struct wakeup wake = {0};
-    int rc = send_step(c, elem, true, NULL, &wake);
-    if (rc == 0) {
-        coir__wait_queue_ready(self, &c->senders, (void *)(uintptr_t)elem);
-        return coir__park_short(w, self, &c->lock, COIR__WAIT_SEND);
-    }
-    coir__lock_drop(&c->lock);
-    if (wake.node)
-        return coir__wake_charge(w, wake.node, wake.was);
-    return coir__charge(w, rc < 0 ? rc : 0);
+    coir__private_leave(w);
+    return send_slow(c, elem);
 }
 
+static COIR__NOINLINE int send_unlock_slow(coir_chan *c, const void *elem)
+{
+    coir__lock_drop(&c->lock);
+    return send_slow(c, elem);
+}
+
+static COIR__NOINLINE int recv_leave_slow(coir__worker *w, coir_chan *c, void *elem)
+{
+    coir__private_leave(w);
+    return recv_slow(c, elem);
+}
+
+static COIR__NOINLINE int recv_unlock_slow(coir_chan *c, void *elem)
+{
+    coir__lock_drop(&c->lock);
+    return recv_slow(c, elem);
+}
+
+COIR__INLINE int send_short(coir__worker *w, coir__task *self, coir_chan *c, const void *elem,
+                            bool private)
+{
+    coir__link *first = c->receivers.next;
+    if (coir__unlikely(c->odd))
+        goto slow;
+    if (first != &c->receivers) {
+        coir__node *receiver = (coir__node *)(void *)first;
+        coir__task *t = receiver->task;
+        if (coir__unlikely(!coir__claim_single(t, &c->receivers, first, private)))
+            goto slow;
+        copy_simple(receiver->data, elem, c->elem_size);
+        coir__short_leave(w, &c->lock, private);
+        return coir__wake_single(w, t);
+    }
+    if (c->count == c->capacity) {
+        coir__wait_queue_ready(self, &c->senders, (void *)(uintptr_t)elem);
+        return coir__park_way(w, self, &c->lock, COIR__WAIT_SEND, private);
+    }
+    ring_push(c, elem, true);
+    coir__short_leave(w, &c->lock, private);
+    return coir__charge(w, 0);
+slow:
+    return private ? send_leave_slow(w, c, elem) : send_unlock_slow(c, elem);
+}
+
+/* From a full ring, whose room goes to a sender that has been claimed (I4). */
+COIR__INLINE int recv_refill(coir__worker *w, coir_chan *c, void *elem, coir__node *sender,
+                             bool private)
+{
+    coir__task *t = sender->task;
+    ring_pop(c, elem, true);
+    ring_push(c, sender->data, true);
+    coir__short_leave(w, &c->lock, private);
+    return coir__wake_single(w, t);
+}
+
+static COIR__NOINLINE int recv_refill_private(coir__worker *w, coir_chan *c, void *elem,
+                                              coir__node *sender)
+{
+    return recv_refill(w, c, elem, sender, true);
+}
+
+static COIR__NOINLINE int recv_refill_locked(coir__worker *w, coir_chan *c, void *elem,
+                                             coir__node *sender)
+{
+    return recv_refill(w, c, elem, sender, false);
+}
+
+COIR__INLINE int recv_short(coir__worker *w, coir__task *self, coir_chan *c, void *elem,
+                            bool private)
+{
+    coir__link *first = c->senders.next;
+    if (coir__unlikely(c->odd))
+        goto slow;
+    if (first != &c->senders) {
+        coir__node *sender = (coir__node *)(void *)first;
+        coir__task *t = sender->task;
+        if (coir__unlikely(!coir__claim_single(t, &c->senders, first, private)))
+            goto slow;
+        if (c->count > 0)
+            return private ? recv_refill_private(w, c, elem, sender)
+                           : recv_refill_locked(w, c, elem, sender);
+        copy_simple(elem, sender->data, c->elem_size);
+        coir__short_leave(w, &c->lock, private);
+        return coir__wake_single(w, t);
+    }
+    if (c->count == 0) {
+        coir__wait_queue_ready(self, &c->receivers, elem);
+        return coir__park_way(w, self, &c->lock, COIR__WAIT_RECV, private);
+    }
+    ring_pop(c, elem, true);
+    coir__short_leave(w, &c->lock, private);
+    return coir__charge(w, 0);
+slow:
+    return private ? recv_leave_slow(w, c, elem) : recv_unlock_slow(c, elem);
+}
+
+static COIR__NOINLINE int send_locked(coir__worker *w, coir__task *self, coir_chan *c,
+                                      const void *elem)
+{
+    coir__private_leave(w);
+    if (coir__unlikely(!coir__lock_try(&c->lock)))
+        return send_slow(c, elem);
+    return send_short(w, self, c, elem, false);
+}
+
+static COIR__NOINLINE int recv_locked(coir__worker *w, coir__task *self, coir_chan *c, void *elem)
+{
+    coir__private_leave(w);
+    if (coir__unlikely(!coir__lock_try(&c->lock)))
+        return recv_slow(c, elem);
+    return recv_short(w, self, c, elem, false);
+}
+
+/* HOT: bench/pingpong. */
+int coir_chan_send(coir_chan *c, const void *elem)
+{
+    coir__worker *w = coir__worker_near();
+    coir__task *self = w->current;
+    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
+        return send_slow(c, elem);
+    if (!coir__private_enter(w))
+        return send_locked(w, self, c, elem);
+    return send_short(w, self, c, elem, true);
+}
+
+/* HOT. */
 int coir_chan_recv(coir_chan *c, void *elem)
 {
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || !c->simple))
-        return recv_slow(c, elem);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return recv_slow(c, elem);
-    if (coir__unlikely(!coir__lock_try(&c->lock)))
-        return recv_slow(c, elem);
-    struct wakeup wake = {0};
-    int rc = recv_step(c, elem, true, NULL, &wake);
-    if (rc == 0) {
-        coir__wait_queue_ready(self, &c->receivers, elem);
-        return coir__park_short(w, self, &c->lock, COIR__WAIT_RECV);
-    }
-    coir__lock_drop(&c->lock);
-    if (wake.node)
-        return coir__wake_charge(w, wake.node, wake.was);
-    return coir__charge(w, rc < 0 ? rc : 0);
+    if (!coir__private_enter(w))
+        return recv_locked(w, self, c, elem);
+    return recv_short(w, self, c, elem, true);
 }
 
 int coir_chan_try_send(coir_chan *c, const void *elem)
@@ -242,7 +335,7 @@ int coir_chan_try_send(coir_chan *c, const void *elem)
     struct wakeup wake = {0};
     coir__worker *w = coir__worker_here();
     coir__lock_take(&c->lock);
-    int rc = send_step(c, elem, false, NULL, &wake);
+    int rc = send_step(c, elem, NULL, &wake);
     finish(w, c, &wake);
     return rc < 0 ? rc : rc == 0 ? -EAGAIN : 0;
 }
@@ -252,7 +345,7 @@ int coir_chan_try_recv(coir_chan *c, void *elem)
     struct wakeup wake = {0};
     coir__worker *w = coir__worker_here();
     coir__lock_take(&c->lock);
-    int rc = recv_step(c, elem, false, NULL, &wake);
+    int rc = recv_step(c, elem, NULL, &wake);
     finish(w, c, &wake);
     return rc < 0 ? rc : rc == 0 ? -EAGAIN : 0;
 }
@@ -271,8 +364,7 @@ static ssize_t batch(coir_chan *c, bool send, char *elems, size_t n)
         int rc = 1;
         while (done < n && !wake.node && rc > 0) {
             char *elem = elems + done * c->elem_size;
-            rc = send ? send_step(c, elem, false, NULL, &wake)
-                      : recv_step(c, elem, false, NULL, &wake);
+            rc = send ? send_step(c, elem, NULL, &wake) : recv_step(c, elem, NULL, &wake);
             done += rc > 0;
         }
         finish(w, c, &wake);
@@ -311,7 +403,7 @@ void coir_chan_close(coir_chan *c)
 {
     coir__worker *w = coir__worker_here();
     coir__lock_take(&c->lock);
-    c->closed = true;
+    c->closed = c->odd = true;
     coir__node *receivers = c->count == 0 ? coir__claim_all(&c->receivers) : NULL; /* I5 */
     coir__node *senders = coir__claim_all(&c->senders);
     coir__lock_drop(&c->lock);
@@ -331,7 +423,7 @@ coir_chan *coir_chan_new(size_t elem_size, size_t capacity)
     coir__list_init(&c->receivers);
     coir__list_init(&c->senders);
     c->elem_size = elem_size;
-    c->simple = size_is_simple(elem_size);
+    c->odd = !size_is_simple(elem_size);
     c->capacity = capacity;
     if (bytes > 0 && !(c->ring = coir__alloc(bytes))) {
         coir__release(c);
@@ -344,6 +436,7 @@ void coir_chan_free(coir_chan *c)
 {
     if (!c)
         return;
+    coir__worker_here();
     coir__lock_take(&c->lock); /* whoever woke the caller may still be about to release it */
     bool waited_for = !coir__list_is_empty(&c->receivers) || !coir__list_is_empty(&c->senders);
     coir__lock_drop(&c->lock);
@@ -360,6 +453,7 @@ void coir_chan_free(coir_chan *c)
 
 size_t coir_chan_len(coir_chan *c)
 {
+    coir__worker_here(); /* I7 of sched/worker.h */
     coir__lock_take(&c->lock);
     size_t count = c->count;
     coir__lock_drop(&c->lock);
@@ -370,6 +464,7 @@ size_t coir_chan_cap(coir_chan *c) { return c->capacity; }
 
 void coir_chan_on_drop(coir_chan *c, void (*drop)(void *elem))
 {
+    coir__worker_here();
     coir__lock_take(&c->lock);
     c->drop = drop;
     coir__lock_drop(&c->lock);
@@ -405,8 +500,8 @@ static bool chan_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
     coir_chan *c = k->object;
     struct wakeup wake = {0};
     coir__lock_take(&c->lock);
-    int rc = k->kind == COIR_CASE_SEND ? send_step(c, k->data, false, w->current, &wake)
-                                       : recv_step(c, k->data, false, w->current, &wake);
+    int rc = k->kind == COIR_CASE_SEND ? send_step(c, k->data, w->current, &wake)
+                                       : recv_step(c, k->data, w->current, &wake);
     finish(w, c, &wake);
     *ret_outcome = rc < 0 ? rc : 0;
     return rc != 0;

@@ -64,10 +64,10 @@ static COIR__NOINLINE int wait_slow(const uint32_t *addr, uint32_t expected)
 int coir_futex_wait(const uint32_t *addr, uint32_t expected)
 {
     struct bucket *b = bucket_of(addr);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || !is_word(addr)))
-        return wait_slow(addr, expected);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
+    if (coir__unlikely(!is_word(addr)))
+        return wait_slow(addr, expected);
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return wait_slow(addr, expected);
     if (coir__unlikely(!coir__lock_try(&b->lock)))

@@ -57,9 +57,7 @@ static COIR__NOINLINE int get_slow(struct future *f, void **ret_value)
 int coir_future_get(coir_future *future, void **ret_value)
 {
     struct future *f = future_of(future);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w))
-        return get_slow(f, ret_value);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return get_slow(f, ret_value);

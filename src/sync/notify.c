@@ -56,9 +56,7 @@ static COIR__NOINLINE int wait_slow(struct notify *n)
 int coir_notify_wait(coir_notify *notify)
 {
     struct notify *n = notify_of(notify);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w))
-        return wait_slow(n);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return wait_slow(n);

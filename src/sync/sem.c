@@ -147,6 +147,8 @@ static int enter_line(coir__worker *w, coir__task *self, struct sem *s, uint64_t
 {
     if (coir__is_cancelled(self))
         return coir__scope_refuse(w, self);
+    if (sem_grab(s, n))
+        return coir__charge(w, 0);
     for (bool attended = !coir__must_attend(self);;) {
         coir__chain served = {0};
         coir__lock_take(&s->lock);
@@ -194,16 +196,13 @@ static COIR__NOINLINE int acquire_many(struct sem *s, uint64_t n)
 int coir_sem_acquire(coir_sem *sem)
 {
     struct sem *s = sem_of(sem);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w))
-        return acquire_slow(s);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
-    uint8_t attention = atomic_load_explicit(&self->attention, memory_order_relaxed);
-    if (coir__unlikely(attention & COIR__ATTENTION_CANCELLED))
+    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return acquire_slow(s);
     if (coir__likely(sem_grab(s, 1)))
         return coir__charge(w, 0);
-    if (coir__unlikely(attention != 0) || coir__unlikely(!coir__lock_try(&s->lock)))
+    if (coir__unlikely(!coir__lock_try(&s->lock)))
         return acquire_slow(s);
     if (coir__unlikely(sem_enter_locked(s) > 0)) {
         sem_leave(s);
@@ -215,15 +214,9 @@ int coir_sem_acquire(coir_sem *sem)
 
 int coir_sem_acquire_n(coir_sem *sem, size_t n)
 {
-    struct sem *s = sem_of(sem);
     if (n == 0 || n > COIR_SEM_MAX)
         return -EINVAL;
-    if (n == 1)
-        return coir_sem_acquire(sem);
-    coir__worker *w = coir__worker_here();
-    if (coir__likely(!coir__is_cancelled(w->current) && sem_grab(s, n)))
-        return coir__charge(w, 0);
-    return acquire_many(s, n);
+    return n == 1 ? coir_sem_acquire(sem) : acquire_many(sem_of(sem), n);
 }
 
 int coir_sem_try_acquire(coir_sem *sem) { return coir_sem_try_acquire_n(sem, 1); }

@@ -25,6 +25,7 @@ static const coir_waitable_ops *ops_of(const coir_case *k)
 bool coir_waiter_claim(coir_waiter *waiter)
 {
     coir__node *n = node_of(waiter);
+    coir__worker_here(); /* I7 of sched/worker.h */
     uint32_t was = coir__claim(n->task);
     if (was == COIR__PARK_ACTIVE)
         return false;
