@@ -5,8 +5,8 @@
 /*
  * select.h - what an object must offer to stand in a select.
  *
- * A kind of case is a table of four functions, which stands at the end of its object's file. All are called by the selecting task
- * or thread.
+ * A kind of case is a table of four functions, which stands at the end of its object's file (a descriptor's is an object of its
+ * own, a watch: io/select_case.c). All are called by the selecting task or thread.
  */
 
 #include "sync/wait.h"
