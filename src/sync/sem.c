@@ -31,6 +31,7 @@ struct sem {
 };
 
 _Static_assert(sizeof(struct sem) <= sizeof(coir_sem), "the public struct has room");
+_Static_assert(offsetof(struct sem, lock) == 8, "dumps find the semaphore by its lock");
 
 static struct sem *sem_of(coir_sem *s) { return (struct sem *)(void *)s; }
 
