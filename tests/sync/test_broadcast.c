@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_broadcast.c - every subscriber sees every item, or learns how many it has lost. */
 #include "scope/race.h"
+#include "sync/claimed.h"
 
 #include <string.h>
 
@@ -499,6 +500,52 @@ TASK_TEST(a_cancelled_waiter_leaves_nothing_behind)
     CHECK_EQ(h.got, 4);
     coir_broadcast_unsubscribe(h.s);
     send_int(b, 5);
+    coir_broadcast_free(b);
+}
+
+TASK_TEST(a_waiter_that_is_being_cancelled_is_passed_by)
+{
+    coir_group g;
+    hearer a, b;
+    coir_broadcast *c = new_broadcast(2);
+    coir_group_begin(&g, 0);
+    start_hearing(&a, &g, subscribe(c));
+    start_hearing(&b, &g, subscribe(c));
+    cancel_begin(a.task);
+    send_int(c, 6);
+    CHECK_EQ(join_result(b.task), 0);
+    CHECK_EQ(b.got, 6);
+    coir_broadcast_close(c);
+    cancel_end(a.task);
+    CHECK_EQ(join_result(a.task), 0);
+    CHECK_EQ(a.rc, -ECANCELED);
+    CHECK_EQ(a.got, -1);
+    check_next(a.s, 6);
+    CHECK_EQ(coir_group_end(&g), 0);
+    coir_broadcast_unsubscribe(a.s);
+    coir_broadcast_unsubscribe(b.s);
+    coir_broadcast_free(c);
+}
+
+/* Nothing of it is left in the broadcast, also if its memory is used again at once. */
+TASK_TEST(a_subscriber_whose_wait_was_cancelled_may_unsubscribe_at_once)
+{
+    coir_group g;
+    hearer h;
+    coir_broadcast *b = new_broadcast(2);
+    coir_group_begin(&g, 0);
+    for (int round = 0; round < 5; round++) {
+        start_hearing(&h, &g, subscribe(b));
+        CHECK_EQ(coir_cancel(h.task, "test"), 0);
+        CHECK_EQ(join_result(h.task), 0);
+        coir_broadcast_unsubscribe(h.s);
+        start_hearing(&h, &g, subscribe(b));
+        send_int(b, round);
+        CHECK_EQ(join_result(h.task), 0);
+        CHECK_EQ(h.got, round);
+        coir_broadcast_unsubscribe(h.s);
+    }
+    CHECK_EQ(coir_group_end(&g), 0);
     coir_broadcast_free(b);
 }
 

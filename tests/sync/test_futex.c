@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_futex.c - waiting for a word; and a lock built upon it. */
 #include "scope/race.h"
+#include "sync/claimed.h"
 
 typedef _Atomic uint32_t word;
 
@@ -102,6 +103,21 @@ TASK_TEST(a_cancelled_waiter_uses_no_wake)
     CHECK_EQ(join_result(b), 0);
     CHECK_EQ(join_result(a), -ECANCELED);
     CHECK_EQ(coir_futex_wake(plain(&w), 1), 0);
+    CHECK_EQ(coir_group_end(&g), -ECANCELED);
+}
+
+TASK_TEST(a_waiter_that_is_being_cancelled_is_passed_by)
+{
+    coir_group g;
+    word w = 0;
+    coir_group_begin(&g, COIR_GROUP_ISOLATE);
+    coir_task a = start_waiting(&g, &w), b = start_waiting(&g, &w);
+    cancel_begin(a);
+    CHECK_EQ(coir_futex_wake(plain(&w), 2), 1);
+    CHECK_EQ(join_result(b), 0);
+    CHECK_EQ(coir_futex_wake(plain(&w), 1), 0);
+    cancel_end(a);
+    CHECK_EQ(join_result(a), -ECANCELED);
     CHECK_EQ(coir_group_end(&g), -ECANCELED);
 }
 

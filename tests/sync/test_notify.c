@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_notify.c - one permit, and who gets it. */
 #include "scope/race.h"
+#include "sync/claimed.h"
 
 static int wait_for(void *arg) { return coir_notify_wait(arg); }
 
@@ -128,6 +129,24 @@ TASK_TEST(a_cancelled_waiter_eats_no_permit)
     CHECK_EQ(join_result(b), 0);
     CHECK_EQ(join_result(a), -ECANCELED);
     CHECK(!take_permit(&n));
+    CHECK_EQ(coir_group_end(&g), -ECANCELED);
+}
+
+TASK_TEST(a_waiter_that_is_being_cancelled_is_passed_by)
+{
+    coir_group g;
+    coir_notify n = COIR_NOTIFY_INIT;
+    coir_group_begin(&g, COIR_GROUP_ISOLATE);
+    coir_task a = start_waiting(&g, &n), b = start_waiting(&g, &n);
+    cancel_begin(a);
+    coir_notify_one(&n);
+    CHECK_EQ(join_result(b), 0);
+    CHECK(!take_permit(&n));
+    coir_notify_all(&n);
+    coir_notify_one(&n);
+    cancel_end(a);
+    CHECK_EQ(join_result(a), -ECANCELED);
+    CHECK(take_permit(&n));
     CHECK_EQ(coir_group_end(&g), -ECANCELED);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sem.c - permits: how many, in which order, and that none is lost or made. */
 #include "scope/race.h"
+#include "sync/claimed.h"
 
 /* Takes all that are there. How many. */
 static int drain(coir_sem *s)
@@ -326,6 +327,34 @@ TASK_TEST(those_behind_a_cancelled_one_that_asked_for_many_are_let_in)
     check_served(&more);
     CHECK_EQ(coir_group_end(&g), 0);
     CHECK_EQ(drain(&s), 0);
+}
+
+TASK_TEST(a_waiter_that_is_being_cancelled_is_passed_by)
+{
+    coir_group g;
+    coir_sem s = COIR_SEM_INIT(0);
+    asker one, other, many;
+    coir_group_begin(&g, 0);
+    start_asking(&one, &g, &s, 1);
+    start_asking(&other, &g, &s, 1);
+    start_asking(&many, &g, &s, 3);
+    cancel_begin(one.task);
+    coir_sem_release(&s);
+    check_served(&other);
+    cancel_begin(many.task); /* holds up others until it is back */
+    coir_sem_release_n(&s, 2);
+    CHECK_EQ(coir_sem_try_acquire(&s), -EAGAIN);
+    start_asking(&other, &g, &s, 1);
+    coir_sem_release(&s); /* as many as it wanted: passed by now */
+    check_served(&other);
+    cancel_end(one.task);
+    cancel_end(many.task);
+    CHECK_EQ(join_result(one.task), 0);
+    CHECK_EQ(join_result(many.task), 0);
+    CHECK_EQ(one.rc, -ECANCELED);
+    CHECK_EQ(many.rc, -ECANCELED);
+    CHECK_EQ(coir_group_end(&g), 0);
+    CHECK_EQ(drain(&s), 2);
 }
 
 static int acquire_in_time(void *arg)

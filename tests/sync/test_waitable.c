@@ -124,6 +124,24 @@ TASK_TEST(a_waiter_is_claimed_once_and_does_not_leave_before_it_is_woken)
     CHECK_EQ(coir_group_end(&g), 0);
 }
 
+static bool fail_at_once(coir_waitable *object, void *data, int *ret_result)
+{
+    (void)object;
+    *ret_result = *(int *)data;
+    return true;
+}
+
+TASK_TEST(an_attempt_may_have_any_result)
+{
+    static const coir_waitable_ops ops = {.attempt = fail_at_once};
+    coir_waitable w = {&ops};
+    for (int result = -2; result < 3; result++) {
+        coir_case one[] = {COIR_WAITABLE(&w, &result)};
+        CHECK_EQ(coir_select(one, 1), 0);
+        CHECK_EQ(one[0].result, result);
+    }
+}
+
 TASK_TEST(it_may_stand_in_a_select_twice)
 {
     coir_group g;
