@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_broadcast.c - every subscriber sees every item, or learns how many it has lost. */
-#include "scope/race.h"
 #include "sync/claimed.h"
+#include "sync/race.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_futex.c - waiting for a word; and a lock built upon it. */
-#include "scope/race.h"
 #include "sync/claimed.h"
+#include "sync/race.h"
 
 typedef _Atomic uint32_t word;
 

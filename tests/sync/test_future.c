@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_future.c - a value that is set once and seen by all. */
-#include "scope/race.h"
+#include "sync/race.h"
 
 static int value; /* its address is the value */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_notify.c - one permit, and who gets it. */
-#include "scope/race.h"
 #include "sync/claimed.h"
+#include "sync/race.h"
 
 static int wait_for(void *arg) { return coir_notify_wait(arg); }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sem.c - permits: how many, in which order, and that none is lost or made. */
-#include "scope/race.h"
 #include "sync/claimed.h"
+#include "sync/race.h"
 
 /* Takes all that are there. How many. */
 static int drain(coir_sem *s)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* test_waitable.c - an object of one's own in a select: bell.h. */
-#include "scope/race.h"
 #include "sync/bell.h"
 #include "sync/between.h"
+#include "sync/race.h"
 
 typedef struct listener {
     bell *b;
