@@ -16,7 +16,7 @@
 #include "base/alloc.h"
 #include "base/time.h"
 #include "scope/scope.h"
-#include "sync/wait.h"
+#include "sync/select.h"
 
 #define COPY_MAX 1024
 
@@ -549,3 +549,42 @@ void coir__root_begin(coir__runtime *rt)
 }
 
 void coir__root_end(coir__runtime *rt) { group_drop_kept(rt->workers[0], root_of(rt)); }
+
+/* -- select ----------------------------------------------------------------------------------------------------- */
+
+/* Ready when the group has no tasks. */
+static bool empty_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+{
+    (void)w;
+    coir__group *g = k->object;
+    coir__lock_take(&g->lock);
+    bool empty = g->count == 0;
+    coir__lock_drop(&g->lock);
+    *ret_outcome = 0;
+    return empty;
+}
+
+static bool empty_show(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    coir__group *g = k->object;
+    coir__lock_take(&g->lock);
+    coir__list_append(&g->waiters, &coir__case_slot(k)->u.wait.node.link);
+    bool empty = g->count == 0;
+    coir__lock_drop(&g->lock);
+    return empty;
+}
+
+static bool empty_peek(coir__worker *w, coir_case *k)
+{
+    int outcome;
+    return empty_attempt(w, k, &outcome);
+}
+
+static void empty_hide(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    coir__case_unlink(k, &((coir__group *)k->object)->lock);
+}
+
+const coir__case_ops coir__case_empty = {empty_attempt, empty_show, empty_peek, empty_hide};

@@ -8,6 +8,8 @@
  */
 #include "scope/join.h"
 
+#include "sync/select.h"
+
 coir__lock coir__join_lock;
 
 static unsigned task_flags(const coir__task *t)
@@ -197,3 +199,34 @@ int coir_cancel_at(const char *file, int line, coir_task handle, const char *why
                                  .task_id = coir_task_id(coir_self())};
     return coir__scope_cancel(w, t, &t->root, handle.id, reason) ? 0 : -ESRCH;
 }
+
+/* -- select ----------------------------------------------------------------------------------------------------- */
+
+static coir_task task_of(const coir_case *k)
+{
+    return (coir_task){.opaque = k->object, .id = (uint64_t)k->value};
+}
+
+/* Errors of a join are outcomes: such a case would never become ready otherwise. */
+static bool joined_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+{
+    int result = 0;
+    int rc = coir__join_try(w, task_of(k), &result);
+    *ret_outcome = rc < 0 ? rc : result;
+    return rc != -EAGAIN;
+}
+
+/* Becomes the joiner, or still is it; if not, an attempt will say why. */
+static bool joined_show(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    return !coir__join_show(task_of(k), &coir__case_slot(k)->u.wait.node);
+}
+
+static void joined_hide(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    coir__join_withdraw(task_of(k), &coir__case_slot(k)->u.wait.node);
+}
+
+const coir__case_ops coir__case_joined = {joined_attempt, joined_show, joined_show, joined_hide};

@@ -21,11 +21,20 @@
 #include "base/time.h"
 
 static const coir__case_ops *const ops_by_kind[] = {
-    [COIR_CASE_SEND] = &coir__case_chan,     [COIR_CASE_RECV] = &coir__case_chan,
-    [COIR_CASE_AFTER] = &coir__case_timer,   [COIR_CASE_UNTIL] = &coir__case_timer,
-    [COIR_CASE_JOINED] = &coir__case_joined, [COIR_CASE_EMPTY] = &coir__case_empty,
-    [COIR_CASE_SET] = &coir__case_event,     [COIR_CASE_READABLE] = &coir__case_fd,
+    [COIR_CASE_SEND] = &coir__case_chan,
+    [COIR_CASE_RECV] = &coir__case_chan,
+    [COIR_CASE_AFTER] = &coir__case_time,
+    [COIR_CASE_UNTIL] = &coir__case_time,
+    [COIR_CASE_JOINED] = &coir__case_joined,
+    [COIR_CASE_EMPTY] = &coir__case_empty,
+    [COIR_CASE_SET] = &coir__case_event,
+    [COIR_CASE_READABLE] = &coir__case_fd,
     [COIR_CASE_WRITABLE] = &coir__case_fd,
+    [COIR_CASE_NOTIFIED] = &coir__case_notify,
+    [COIR_CASE_READY] = &coir__case_future,
+    [COIR_CASE_ACQUIRE] = &coir__case_sem,
+    [COIR_CASE_RECV_FROM] = &coir__case_subscriber,
+    [COIR_CASE_WAITABLE] = &coir__case_waitable,
 };
 
 #define KINDS (sizeof ops_by_kind / sizeof *ops_by_kind)
