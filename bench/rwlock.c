@@ -3,9 +3,9 @@
  * rwlock.c - eight readers, one writer, one read-write lock.
  *
  * Three forms. "rwlock": each reader reads a small struct 100,000 times, the writer changes it
- * 10,000 times and yields after each: 98.8 % reads. "rwlock, readers only": the same without the writer.
- * In both, on one thread, nobody is ever kept waiting, for nothing gives way while it holds the
- * lock. "rwlock, held over a yield": a tenth of the sections, and everybody, the writer too,
+ * 10,000 times and yields after each: 98.8 % reads. "rwlock, readers only": the same without the
+ * writer. In both, on one thread, nobody is ever kept waiting, for nothing gives way while it holds
+ * the lock. "rwlock, held over a yield": a tenth of the sections, and everybody, the writer too,
  * yields inside; so readers pile up, and the writer waits for them and they for it. One repetition
  * is all tasks from before the first spawn until all have ended; the figure is the median of
  * the repetitions, over all sections, reads and writes. Each read checks that it has not seen half
