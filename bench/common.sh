@@ -67,16 +67,17 @@ build_go() {
     done
 }
 
-# build_tokio: 0 if $build/peers/tokio/release/PROGRAM are there afterwards.
+# build_tokio PROGRAM...: 0 if $build/peers/tokio/release/PROGRAM are there afterwards.
 build_tokio() {
-    local log=$build/peers/tokio.log
+    local name log=$build/peers/tokio.log bins=()
+    for name in "$@"; do bins+=(--bin "$name"); done
     mkdir -p "$build/peers/tokio"
     if ! has cargo; then
         echo "Tokio is left out: no Cargo (https://rustup.rs)"
         return 1
     fi
     if ! CARGO_TARGET_DIR=$build/peers/tokio cargo build --release --locked --quiet \
-        --manifest-path "$root/bench/peers/tokio/Cargo.toml" >"$log" 2>&1; then
+        "${bins[@]}" --manifest-path "$root/bench/peers/tokio/Cargo.toml" >"$log" 2>&1; then
         echo "Tokio is left out: it could not build (see $log; Rust 1.78 or later is needed: https://rustup.rs)"
         return 1
     fi

@@ -197,4 +197,15 @@ static inline void bench_result(const char *scenario, const char *runtime, uint6
            scenario, runtime, threads, unit, value, checksum);
 }
 
+/* The median of `n` samples, for people and as a result. */
+static inline void bench_result_median(const char *scenario, const char *runtime, uint64_t threads,
+                                       const char *unit, double *samples, size_t n,
+                                       uint64_t checksum)
+{
+    double median = bench_median(samples, n);
+    printf("%-28s %.1f %s (median of %zu, %.1f to %.1f)\n", scenario, median, unit, n, samples[0],
+           samples[n - 1]);
+    bench_result(scenario, runtime, threads, unit, median, checksum);
+}
+
 #endif

@@ -41,6 +41,14 @@ func Median(samples []float64) float64 {
 	return (samples[(n-1)/2] + samples[n/2]) / 2
 }
 
+// PrintMedian writes the median of the samples, for people and as a result.
+func PrintMedian(scenario, unit string, samples []float64, checksum uint64) {
+	median := Median(samples)
+	fmt.Printf("%-28s %.1f %s (median of %d, %.1f to %.1f)\n",
+		scenario, median, unit, len(samples), samples[0], samples[len(samples)-1])
+	Print(scenario, unit, median, checksum)
+}
+
 // Check ends the program if the work done is not the work wanted.
 func Check(got, wanted uint64) {
 	if got != wanted {

@@ -76,6 +76,31 @@ impl Options {
             println!("\"unit\":\"{unit}\",\"value\":{value:.3},\"checksum\":\"{checksum}\"}}");
         }
     }
+
+    /// The median of the samples, for people and as a result.
+    pub fn print_median(
+        &self,
+        runtime: &str,
+        scenario: &str,
+        unit: &str,
+        samples: &mut [f64],
+        checksum: u64,
+    ) {
+        let median = median(samples);
+        let (n, least, greatest) = (samples.len(), samples[0], samples[samples.len() - 1]);
+        println!(
+            "{scenario:<28} {median:.1} {unit} (median of {n}, {least:.1} to {greatest:.1}), \
+             {runtime}"
+        );
+        self.print_as(runtime, scenario, unit, median, checksum);
+    }
+}
+
+/// Sorts the samples.
+pub fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    let n = samples.len();
+    (samples[(n - 1) / 2] + samples[n / 2]) / 2.0
 }
 
 /// Ends the program if the work done is not the work wanted.

@@ -5,7 +5,7 @@
 //! Keeping the handles and awaiting each is Tokio's ordinary way. It is compared with both ways
 //! of coir.
 
-use coir_bench_peers_tokio::{check, Options};
+use coir_bench_peers_tokio::{check, median, Options};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,10 +39,8 @@ fn main() {
 
     let count = cells.iter().map(|c| u64::from(c.load(Relaxed))).sum();
     check(count, tasks * repeats);
-    samples.sort_by(f64::total_cmp);
-    let n = samples.len();
-    let median = (samples[(n - 1) / 2] + samples[n / 2]) / 2.0;
-    let (least, greatest) = (samples[0], samples[n - 1]);
+    let median = median(&mut samples);
+    let (least, greatest) = (samples[0], samples[samples.len() - 1]);
     for name in ["spawn, group end", "spawn, join each"] {
         println!(
             "{name:<16} {tasks} tasks: {median:.1} ns each (median of {repeats}, {least:.1} to \
