@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/fence.h"
 #include "base/log.h"
-#include "sched/runtime.h"
+#include "sched/upcall.h"
 
 /* `used`: where the access is assembly the compiler sees none, and link-time optimisation would drop it. */
 __attribute__((used)) _Thread_local coir__worker *coir__local_worker;
@@ -46,6 +46,7 @@ static void thread_free(void *worker)
     atomic_store_explicit(&t->id, 0, memory_order_release);
     coir__lock_drop(&t->scope_lock);
     coir__release(name);
+    coir__values_free(t);
     coir__task_free(NULL, t);
     free(w);
 }
@@ -75,6 +76,7 @@ static COIR__COLD coir__worker *thread_begin(void)
     t->root.kind = COIR__SCOPE_ROOT;
     t->root.deadline = COIR_FOREVER;
     t->scope = &t->root;
+    t->values = NULL;
     t->arg = w;
     atomic_store_explicit(&t->id, coir__task_new_id(NULL), memory_order_release);
     w->thread_task = t;
