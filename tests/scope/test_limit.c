@@ -724,7 +724,7 @@ TASK_TEST_TIMEOUT(whatever_spawns_limits_and_cancels_every_task_runs_once, 60)
 {
     stress *s = calloc(1, sizeof *s);
     for (int round = 0; round < rounds_of(2000); round++)
-        stress_round(s, round, round % 2, round % 20 == 0);
+        stress_round(s, round, round % 2, round % 100 == 0);
     free(s);
 }
 
@@ -782,7 +782,7 @@ static void brief_round(bool foreign)
 TASK_TEST_TIMEOUT(the_group_may_be_gone_before_the_spawn_returns, 60)
 {
     for (int round = 0; round < rounds_of(2000); round++)
-        brief_round(round % 10 == 0);
+        brief_round(round % 40 == 0);
 }
 
 TEST_MAIN("limit")
