@@ -189,8 +189,9 @@ struct coir__task {
                                     * IO: the id of the operation, which is no address */
     coir__stack *stack; /* NULL before the first run and after the end */
     union {
-        coir_fn *fn;         /* until it is called */
-        coir__value *values; /* from then on: task-locals, its own and then the inherited; owner only */
+        coir_fn *fn; /* until it is called */
+        coir__value
+            *values; /* from then on: task-locals, its own and then the inherited; owner only */
     };
     void *arg;
     coir__node *_Atomic

@@ -210,7 +210,8 @@ int coir_maybe_yield(void)
     coir__task *self = w->current;
     int rc = coir_check();
     if (rc < 0)
-        return coir__scope_refuse(w, self); /* else a loop that ignores it would never let others in */
+        return coir__scope_refuse(w,
+                                  self); /* else a loop that ignores it would never let others in */
     if (w->rt == 0)
         return 0;
     if (coir__runtime_now(w->runtime) - w->slice_start < COIR__SLICE)

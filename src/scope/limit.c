@@ -27,9 +27,8 @@ static bool is_cancelled(const coir__group *g)
 
 void coir__limit_queue(coir__worker *w, coir__group *g, coir__task *t)
 {
-    uint32_t since = w->rt == g->rt
-                         ? w->since
-                         : coir__since_of(coir__runtime_now(coir__runtime_of(t)));
+    uint32_t since = w->rt == g->rt ? w->since
+                                    : coir__since_of(coir__runtime_now(coir__runtime_of(t)));
     atomic_store_explicit(&t->wait_note, since | COIR__WAIT_LIMIT, memory_order_relaxed);
     atomic_store_explicit(&t->wait_lock, NULL, memory_order_relaxed);
     atomic_store_explicit(&t->park, COIR__PARK_HELD, memory_order_release);

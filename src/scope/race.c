@@ -7,6 +7,9 @@
  * is the group's affair: it isolates, so failures cancel nobody, and keeps the first failure, to which -ECANCELED of a cancelled
  * branch does not count.
  *
+ * All branches are spawned before anybody is cancelled: so each function runs, however the race goes, unless the caller is cancelled
+ * meanwhile or memory is short. Who wins earlier leaves the cancelling to the caller (a store-load pair: winner, spawned).
+ *
  * Completion wins: a success counts even if the caller was cancelled before it, or a later branch could not be spawned: the
  * result may be something that its owner must not lose.
  */
@@ -18,11 +21,17 @@
 struct race {
     coir_group group; /* first: the branches find the race by it */
     const coir_branch *branches;
-    _Atomic int winner; /* its number; NOBODY */
-    int result;         /* the winner's; its own until the group has ended */
-    const char *file;   /* of the call */
+    _Atomic int winner;   /* its number; NOBODY */
+    _Atomic bool spawned; /* all of them */
+    int result;           /* the winner's; its own until the group has ended */
+    const char *file;     /* of the call */
     int line;
 };
+
+static void cancel_losers(struct race *r)
+{
+    coir_group_cancel_at(r->file, r->line, &r->group, "the race is over");
+}
 
 static int branch_run(void *arg)
 {
@@ -33,10 +42,10 @@ static int branch_run(void *arg)
     int rc = b->fn(b->arg);
     if (rc < 0)
         return rc;
-    if (atomic_compare_exchange_strong_explicit(&r->winner, &nobody, (int)(b - r->branches),
-                                                memory_order_relaxed, memory_order_relaxed)) {
+    if (atomic_compare_exchange_strong(&r->winner, &nobody, (int)(b - r->branches))) {
         r->result = rc;
-        coir_group_cancel_at(r->file, r->line, &r->group, "the race is over");
+        if (atomic_load(&r->spawned))
+            cancel_losers(r);
     }
     return 0;
 }
@@ -51,7 +60,7 @@ static bool can_run(const coir_branch *b, size_t n)
     return true;
 }
 
-/* 0, also when the race is over already or the caller cancelled; else what a spawn failed with. */
+/* 0, also when the caller has been cancelled; else what a spawn failed with. */
 static int branches_spawn(struct race *r, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -64,6 +73,9 @@ static int branches_spawn(struct race *r, size_t n)
             return rc;
         }
     }
+    atomic_store(&r->spawned, true);
+    if (atomic_load(&r->winner) != NOBODY)
+        cancel_losers(r);
     return 0;
 }
 

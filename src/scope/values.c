@@ -84,10 +84,14 @@ int coir_local_set(coir_local *key, void *value)
         return -EINVAL;
     coir__task *self = coir__worker_here()->current;
     coir__value *all = coir__values_of(self);
-    coir__value *v = find(all, shared_by_groups(self), key);
+    const coir__value *end = shared_by_groups(self);
+    coir__value *v = find(all, end, key);
+    if (!value && !find(v ? v->next : all, NULL, key)) { /* nothing to hide */
+        if (v)
+            drop_next(&self->values, end, key);
+        return 0;
+    }
     if (!v) {
-        if (!value && !find(all, NULL, key))
-            return 0; /* nothing to hide */
         v = coir__alloc(sizeof *v);
         if (!v)
             return -ENOMEM;

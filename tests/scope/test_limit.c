@@ -277,7 +277,8 @@ TASK_TEST(a_limit_set_late_counts_those_that_run)
 
 typedef struct doomed {
     coir_event never;
-    _Atomic int ready, cleaned, seen; /* tasks that have run after the first; that were cancelled then */
+    _Atomic int ready, cleaned,
+        seen; /* tasks that have run after the first; that were cancelled then */
 } doomed;
 
 /* Keeps its place until all others have had their turn: they get it only by the cancellation. */

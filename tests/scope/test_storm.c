@@ -136,10 +136,7 @@ TEST(others_run_while_somebody_ignores_cancellation)
 
 static int refuse_event(void *arg) { return coir_event_wait(arg); }
 
-static int refuse_within(void *arg)
-{
-    return coir_with_timeout(COIR_S(1), refuse_event, arg);
-}
+static int refuse_within(void *arg) { return coir_with_timeout(COIR_S(1), refuse_event, arg); }
 
 static int refuse_in_group(void *arg)
 {
@@ -207,9 +204,9 @@ static int refuse_once(void *arg)
     return coir_once_run(&o, refuse_event, arg);
 }
 
-static coir_fn *const refusals[] = {refuse_event,  refuse_within, refuse_in_group, refuse_sleep,
-                                    refuse_yield,  refuse_select, refuse_join,     refuse_race,
-                                    refuse_tick,   refuse_lock,   refuse_once,     refuse_no_sleep};
+static coir_fn *const refusals[] = {refuse_event, refuse_within, refuse_in_group, refuse_sleep,
+                                    refuse_yield, refuse_select, refuse_join,     refuse_race,
+                                    refuse_tick,  refuse_lock,   refuse_once,     refuse_no_sleep};
 
 enum { REFUSALS = sizeof refusals / sizeof *refusals, PAUSES = 5 };
 
