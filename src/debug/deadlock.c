@@ -156,6 +156,7 @@ static bool waits_for_task(const coir__task *t)
     case COIR__WAIT_ONCE:
     case COIR__WAIT_JOIN:
     case COIR__WAIT_GROUP:
+    case COIR__WAIT_LIMIT: /* for the end of a sibling */
     case COIR__WAIT_COND:
     case COIR__WAIT_SEM:
     case COIR__WAIT_READ_LOCK:

@@ -297,6 +297,8 @@ static void task_check_end(coir__task *t)
                      t->scope->kind == COIR__SCOPE_GROUP ? "group" : "scope");
     if (coir__unlikely(atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_FP_ENV))
         coir__fpenv_reset();
+    if (coir__unlikely(t->values != NULL))
+        coir__values_free(t);
 }
 
 /* The next task, if it is a new one that can have this stack; else switches away. */
@@ -326,7 +328,9 @@ void coir__task_main(void *arg)
         unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
         if (coir__unlikely(flags & (COIR__TASK_FP_ENV | COIR__TASK_PIN_AT_START)))
             task_start_odd(w, t, flags);
-        int rc = t->fn(t->arg);
+        coir_fn *fn = t->fn;
+        t->values = NULL;
+        int rc = fn(t->arg);
         w = coir__worker_or_null();
         coir__stack *stack = t->stack;
         task_check_end(t);

@@ -32,6 +32,9 @@ int coir__spawn_first(coir__runtime *rt, const coir_task_options *o, coir_fn *fn
 /* scope/join.c: a joiner whose wait has been claimed by a canceller lets go of the task it waited for. */
 void coir__join_abandon(coir__task *joiner);
 
+/* scope/values.c: frees what task-locals `t` has set. It runs, and has no group open; or is a thread that ends. */
+void coir__values_free(coir__task *t);
+
 /* io/op.c: asks for the end of the operation with this id, if it is still under way. Any thread. */
 void coir__op_cancel_post(coir__runtime *rt, uint64_t id);
 

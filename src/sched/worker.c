@@ -208,8 +208,11 @@ int coir_maybe_yield(void)
     coir__worker *w = coir__worker_here();
     coir__task *self = w->current;
     int rc = coir_check();
-    if (rc < 0 || w->rt == 0)
-        return rc;
+    if (rc < 0)
+        return coir__scope_refuse(w,
+                                  self); /* else a loop that ignores it would never let others in */
+    if (w->rt == 0)
+        return 0;
     if (coir__runtime_now(w->runtime) - w->slice_start < COIR__SLICE)
         return 0;
     return yield_through_base(w, self, 1);
@@ -698,5 +701,6 @@ void coir__worker_destroy(coir__worker *w)
     if (w->runtime->overflow_handler)
         coir__overflow_thread_end(w->signal_stack);
     w->engine->destroy(w->loop);
+    coir__values_free(&w->base); /* a hook may have set some */
     coir__task_free_kept(w);
 }

@@ -68,20 +68,6 @@ static unsigned flags_of(const struct order *o, const coir__group *g, const coir
     return flags;
 }
 
-/* Puts a new task into the list, unless the group is cancelled. */
-static int group_admit(coir__group *g, coir__task *t)
-{
-    coir__lock_take(&g->lock);
-    if (atomic_load_explicit(&g->scope.head.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED) {
-        coir__lock_drop(&g->lock);
-        return -ECANCELED;
-    }
-    coir__list_append(&g->tasks, &t->group_link);
-    g->count++;
-    coir__lock_drop(&g->lock);
-    return 0;
-}
-
 static void count_spawn(coir__worker *w, coir__runtime *rt, const coir__group *g)
 {
     if (g->root)
@@ -94,15 +80,27 @@ static void count_spawn(coir__worker *w, coir__runtime *rt, const coir__group *g
         atomic_fetch_add_explicit(&rt->foreign_spawned, 1, memory_order_relaxed);
 }
 
-static void task_launch(coir__worker *w, coir__runtime *rt, coir__task *t)
+enum { QUEUED = 1 };
+
+/* Puts a new task into the list, unless the group is cancelled. QUEUED: it waits for its turn, has been counted, and may run and
+ * end, and the group with it, as soon as the lock is free. */
+static int group_admit(coir__worker *w, coir__runtime *rt, coir__group *g, coir__task *t)
 {
-    unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
-    if (coir__unlikely(w->rt != rt->index))
-        coir__runnable_slow(w, t);
-    else if (coir__unlikely(((flags & COIR__TASK_PINNED) && !w->solo) || w->chaos))
-        coir__runnable_slow(w, t);
-    else
-        coir__ring_push(w, t);
+    int rc = 0;
+    coir__lock_take(&g->lock);
+    if (atomic_load_explicit(&g->scope.head.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED) {
+        coir__lock_drop(&g->lock);
+        return -ECANCELED;
+    }
+    coir__list_append(&g->tasks, &t->group_link);
+    if (coir__limit_is_reached(g)) {
+        coir__limit_queue(w, g, t);
+        count_spawn(w, rt, g);
+        rc = QUEUED;
+    }
+    g->count++;
+    coir__lock_drop(&g->lock);
+    return rc;
 }
 
 /* A descriptor that nobody but a dump has seen. */
@@ -152,13 +150,15 @@ static int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g, const 
         atomic_fetch_or_explicit(&t->attention, (uint8_t)attention, memory_order_relaxed);
     uint64_t id = coir__task_new_id(w);
     atomic_store_explicit(&t->id, id, memory_order_release);
-    rc = group_admit(g, t);
+    rc = group_admit(w, rt, g, t);
     if (rc < 0)
         goto unreserve;
     if (ret)
         *ret = (coir_task){t, id};
+    if (coir__unlikely(rc == QUEUED))
+        return 0;
     count_spawn(w, rt, g);
-    task_launch(w, rt, t);
+    coir__task_launch(w, rt, t);
     return 0;
 unreserve:
     coir__stack_unreserve(rt->stacks, cache, class_);
@@ -367,7 +367,10 @@ static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kep
     bool last = --g->count == 0;
     if (last)
         waiter = coir__claim_first(&g->waiters, NULL, &was);
+    coir__task *next = coir__unlikely(g->queued != 0) ? coir__limit_next(g) : NULL;
     coir__lock_drop(&g->lock);
+    if (coir__unlikely(next != NULL))
+        coir__limit_start(w, next);
     if (waiter)
         coir__wake(w, waiter, was, 0);
     if (root) {
@@ -497,6 +500,10 @@ static void group_init(coir__worker *w, coir__group *g, unsigned flags)
     g->root = false;
     g->rt = w->rt;
     g->worker = w->index;
+    g->limit = 0;
+    g->queued = 0;
+    g->values = coir__values_of(w->current);
+    coir__list_init(&g->queue);
     coir__list_init(&g->tasks);
     coir__list_init(&g->kept);
     coir__list_init(&g->waiters);
@@ -524,6 +531,8 @@ int coir_group_end(coir_group *group)
     coir__worker *w = coir__worker_or_null();
     group_drop_kept(w, g);
     coir__scope_close(w, &g->scope, "coir_group_end");
+    if (coir__unlikely(w->current->values != NULL))
+        coir__values_settle(w->current, g->values);
     return rc;
 }
 
