@@ -15,6 +15,7 @@ struct coir__runtime {
     uint16_t index; /* in the table of runtimes; never 0 */
     bool solo;
     unsigned worker_count;
+    unsigned started; /* workers whose loop stands */
     coir__worker **workers;
     coir__stack_pool *stacks;
     const coir_engine *engine;
@@ -33,6 +34,7 @@ struct coir__runtime {
     _Atomic uint32_t searching;             /* a worker is looking for work, or has been woken to */
     _Atomic uint32_t patrol; /* a sleeping worker looks after the others now and then */
     _Atomic bool stopping;
+    _Atomic bool embedded; /* in a foreign loop: it goes on without tasks, and its thread is nobody's we know */
     struct {
         int64_t delay;
         uint32_t runs;
@@ -68,12 +70,21 @@ COIR__INLINE int64_t coir__runtime_now(const coir__runtime *rt)
     return clock->now(clock->arg);
 }
 
+/* A runtime without tasks, whose first worker is the calling thread from here to the close. `embedded`: it has no other. */
+int coir__runtime_open(coir__runtime **ret, const coir_options *given, bool embedded);
+
+/* All tasks have ended. The thread is `outer` again, what it was before the opening. */
+void coir__runtime_close(coir__runtime *rt, coir__worker *outer);
+
 /* Now, for the caller's worker; the system's for a thread. */
 int64_t coir__now(const coir__worker *w);
 
 /* Nothing of this runtime can happen by itself any more: all workers have declared that they sleep, no timer is armed, nothing
  * is asked of the kernel, tasks exist. While a worker is about to leave its sleep it may be true by mistake. */
 bool coir__runtime_is_quiet(coir__runtime *rt);
+
+/* Whether coir__runtime_now() is CLOCK_MONOTONIC. */
+bool coir__runtime_has_system_clock(const coir__runtime *rt);
 
 /* One line through the runtime's hook (NULL: stderr). */
 void coir__runtime_log(coir__runtime *rt, const char *format, ...) COIR__PRINTF(2, 3);
