@@ -69,11 +69,12 @@ COIR_API int coir_runtime_fd(coir_runtime *rt);
 
 /* -- shutdown --------------------------------------------------------------------------------------------------- */
 
-/* Begins to end the caller's runtime in two phases. First it drains: coir_accept(), coir_signal_wait() and waiting for a listener or
+/* void coir_shutdown_begin(int64_t grace): begins to end the caller's runtime in two phases. First it drains: coir_accept(), coir_signal_wait() and waiting for a listener or
  * a signal in coir_poll() or a select give -ESHUTDOWN, at once and to those who wait already; everything else works, spawn
  * too. After `grace` (0 or less: at once) the root scope is cancelled, the first task included, with the reason "shutdown".
  * Called again it can only shorten the grace. From: task. Switches: no. Cancel point: no. */
-COIR_API void coir_shutdown_begin(int64_t grace);
+#define coir_shutdown_begin(...) coir_shutdown_begin_at(COIR_HERE, __VA_ARGS__)
+COIR_API void coir_shutdown_begin_at(const char *file, int line, int64_t grace);
 
 #ifdef __cplusplus
 }

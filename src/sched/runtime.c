@@ -291,6 +291,7 @@ static void runtime_leave(coir__runtime *rt)
     coir__lock_take(&coir__runtimes_lock);
     atomic_store(&coir__runtimes[rt->index], NULL);
     bool last = --runtimes_live == 0;
+    coir__signal_end(rt, last);
     coir__lock_drop(&coir__runtimes_lock);
     if (last)
         coir__task_trim();

@@ -21,7 +21,9 @@ struct coir__runtime {
     const coir_engine *engine;
     uint64_t seed;
     bool overflow_handler;
-    bool dump_on_abort; /* COIR_DEBUG=dump=1 */
+    bool dump_on_abort;       /* COIR_DEBUG=dump=1 */
+    _Atomic bool draining;    /* the end in two phases has begun */
+    _Atomic uint64_t signals; /* waited for here, a bit each (io/signal.c) */
 
     /* The root group, where detached tasks and the first task live; scope/group.c knows its shape. */
     coir_group root;
@@ -34,7 +36,8 @@ struct coir__runtime {
     _Atomic uint32_t searching;             /* a worker is looking for work, or has been woken to */
     _Atomic uint32_t patrol; /* a sleeping worker looks after the others now and then */
     _Atomic bool stopping;
-    _Atomic bool embedded; /* in a foreign loop: it goes on without tasks, and its thread is nobody's we know */
+    _Atomic bool
+        embedded; /* in a foreign loop: it goes on without tasks, and its thread is nobody's we know */
     struct {
         int64_t delay;
         uint32_t runs;
@@ -48,6 +51,17 @@ struct coir__runtime {
         foreign_spawned;       /* tasks spawned by threads that are no worker of this runtime */
     _Atomic uint32_t visitors; /* others who are making a task runnable */
     _Atomic int first_result;
+
+    /* The end in two phases (io/shutdown.c). */
+    struct {
+        coir_event begun;
+        coir__lock lock;    /* guards the rest; before a wheel's */
+        coir__wheel *wheel; /* where the timer was armed; NULL: never */
+        coir__timer timer;  /* of the grace */
+        coir_cancel_reason reason;
+    } shutdown;
+    uint64_t
+        unblocked; /* signals that were blocked on the first worker's thread, which alone writes this */
 
     /* operations (io/op.c) */
     coir__lock op_lock;

@@ -45,5 +45,6 @@ extern const coir__case_ops coir__case_chan, coir__case_event,
     coir__case_timer;                                            /* sync/select_case.c */
 extern const coir__case_ops coir__case_joined, coir__case_empty; /* scope/select_case.c */
 extern const coir__case_ops coir__case_fd;                       /* io/select_case.c */
+extern const coir__case_ops coir__case_signal;                   /* io/signal.c */
 
 #endif
