@@ -492,7 +492,7 @@ static int open_entered(coir__runtime *rt)
 
 int coir__runtime_open(coir__runtime **ret, const coir_options *given, bool embedded)
 {
-    coir__runtime *rt;
+    coir__runtime *rt = NULL;
     coir__fence_init();
     int rc = runtime_new(&rt, given, embedded);
     if (rc < 0)

@@ -164,9 +164,10 @@ TASK_TEST(while_nobody_waits_it_is_remembered)
 {
     coir_case c = COIR_SIGNALLED(SIGRTMIN);
     CHECK_EQ(coir_select_try(&c, 1), -EAGAIN);
-    for (int i = 0; i < 3; i++)
+    int n = COIR__TSAN ? 1 : 3; /* it keeps one of a number */
+    for (int i = 0; i < n; i++)
         send_signal(SIGRTMIN); /* queued, so none melts into another */
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < n; i++)
         CHECK_EQ(wait_for(SIGRTMIN), 0);
     CHECK_EQ(coir_select_try(&c, 1), -EAGAIN);
 }
@@ -369,6 +370,8 @@ static int fork_and_signal(void *arg)
 
 TEST(in_a_child_the_signal_does_what_it_did_before)
 {
+    if (COIR__TSAN)
+        skip("ThreadSanitizer puts handlers off");
     CHECK_EQ(coir_run(NULL, fork_and_signal, NULL), 0);
 }
 
@@ -467,14 +470,19 @@ static int storm_take(void *arg)
     }
 }
 
-/* With few under way, because the kernel queues only so many. */
+/* With few under way, because the kernel queues only so many; ThreadSanitizer one. */
+#define UNDER_WAY (COIR__TSAN ? 1 : 20)
+
 static int storm_send(void *arg)
 {
     storm *s = arg;
     for (int i = 0; i < s->per_sender; i++) {
-        while (atomic_load(&s->sent) - atomic_load(&s->taken) > 20)
+        int sent = atomic_load(&s->sent);
+        while (sent - atomic_load(&s->taken) >= UNDER_WAY ||
+               !atomic_compare_exchange_weak(&s->sent, &sent, sent + 1)) {
             sched_yield();
-        atomic_fetch_add(&s->sent, 1);
+            sent = atomic_load(&s->sent);
+        }
         while (kill(getpid(), SIGRTMIN) != 0)
             sched_yield();
     }

@@ -825,7 +825,7 @@ TEST(between_two_calls_the_thread_is_a_plain_one)
     CHECK_EQ(coir_task_id(coir_self()), 0);
     coir_scope_begin(&s, COIR_MS(1));
     CHECK_EQ(coir_runtime_spawn(rt, nothing, NULL), 0);
-    CHECK_EQ(coir_runtime_run_once(rt), 0); /* not bothered by the thread's scope */
+    CHECK_EQ(run_all_ready(rt), 0); /* not bothered by the thread's scope */
     int rc = coir_event_wait(&e);
     CHECK_EQ(rc, -ECANCELED);
     CHECK_EQ(coir_scope_end(&s, rc), -ETIMEDOUT);
