@@ -815,6 +815,38 @@ TEST(a_deadlock_at_the_end_is_reported)
     CHECK(strstr(l.text, "deadlock"));
 }
 
+/* -- overflow --------------------------------------------------------------------------------------------------- */
+
+static __attribute__((noinline)) int dive(volatile char *above)
+{
+    volatile char here[4096];
+    here[0] = above[0];
+    return here[0] == 1 ? 0 : dive(here) + here[4095];
+}
+
+static int overflow(void *arg)
+{
+    volatile char top[1] = {0};
+    (void)arg;
+    return dive(top);
+}
+
+static int overflow_in_the_second(void *arg)
+{
+    coir_runtime *first = embed(NULL), *second = embed(NULL);
+    (void)arg;
+    CHECK_EQ(coir_runtime_spawn(second, overflow, NULL), 0);
+    coir_runtime_free(first);
+    return coir_runtime_run_once(second);
+}
+
+TEST(an_overflow_is_reported_though_an_older_runtime_of_the_thread_has_ended)
+{
+    if (SCHED_ASAN || SCHED_TSAN)
+        skip("the sanitizer has an alternate stack of its own");
+    CHECK_ABORTS(overflow_in_the_second, NULL, "stack overflow in task");
+}
+
 /* -- the thread stays its own ------------------------------------------------------------------------------------- */
 
 TEST(between_two_calls_the_thread_is_a_plain_one)
