@@ -15,7 +15,10 @@ extern "C" {
 /*
  * A runtime inside a foreign loop: one worker, which is the thread that made it, and no other thread. The loop polls one descriptor
  * for reading, and calls coir_runtime_run_once() when it is ready; then tasks run until all of them wait, or for about a
- * millisecond. Between two such calls the thread is a plain thread, which may send, set and wake, from callbacks of the loop too.
+ * millisecond. Between two such calls the thread is a plain thread, which may send, set and wake, from callbacks of the loop too. It
+ * should not wait there for what only its own tasks can do: they run when it comes back to the loop.
+ *
+ * With an injected clock (options) the descriptor can't know when that clock is moved: call coir_runtime_run_once() after it.
  *
  * @example embedded
  *   #include <coir.h>
