@@ -9,7 +9,8 @@
  * tells all waiters; one of them gets the occurrence, the others wait on (sync/select.c).
  *
  * A signal may be blocked: workers but the first block all of them, and the first one's thread is the user's. The first wait
- * in each runtime lifts that for the worker on which it happens; the user's thread gets its mask back at the end.
+ * in each runtime lifts that for the worker on which it happens: at its next tick, on its own stack, because where contexts are
+ * switched by swapcontext(3) each has a mask of its own. The user's thread gets its mask back at the end.
  *
  * S1  The handler is counted in `handlers` while it may use a descriptor, which is closed when it can't be got any more and
  *     nobody is counted. (A store-load pair: the handler counts itself and then loads the descriptor; the end takes the descriptor
@@ -37,6 +38,16 @@ static _Atomic int handlers;        /* under way */
 static _Atomic pid_t owner;         /* the process; set before the first handler */
 
 static uint64_t bit_of(int signo) { return (uint64_t)1 << (signo - 1); }
+
+static sigset_t set_of(uint64_t bits)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (int signo = 1; signo <= SIGNALS; signo++)
+        if (bits & bit_of(signo))
+            sigaddset(&set, signo);
+    return set;
+}
 
 static bool is_waitable(int64_t signo)
 {
@@ -115,28 +126,24 @@ static void source_close(int signo, source *s)
     close(fd);
 }
 
+void coir__signal_unblock(coir__worker *w)
+{
+    sigset_t set = set_of(w->unblock), old;
+    pthread_sigmask(SIG_UNBLOCK, &set, &old);
+    for (int signo = 1; w->index == 0 && signo <= SIGNALS; signo++)
+        if ((w->unblock & bit_of(signo)) && sigismember(&old, signo) == 1)
+            w->runtime->unblocked |= bit_of(signo);
+    w->unblock = 0;
+}
+
 void coir__signal_end(coir__runtime *rt, bool last)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    for (int signo = 1; signo <= SIGNALS; signo++)
-        if (rt->unblocked & bit_of(signo))
-            sigaddset(&set, signo);
+    sigset_t set = set_of(rt->unblocked);
     if (rt->unblocked)
         pthread_sigmask(SIG_BLOCK, &set, NULL); /* before the old action is in force */
     for (int signo = 1; last && signo <= SIGNALS; signo++)
         if (atomic_load_explicit(&sources[signo].fd, memory_order_relaxed) != 0)
             source_close(signo, &sources[signo]);
-}
-
-static void unblock_here(coir__worker *w, int signo)
-{
-    sigset_t set, old;
-    sigemptyset(&set);
-    sigaddset(&set, signo);
-    pthread_sigmask(SIG_UNBLOCK, &set, &old);
-    if (sigismember(&old, signo) && w->index == 0)
-        w->runtime->unblocked |= bit_of(signo);
 }
 
 /* The signal's eventfd, or an error. `w` runs the caller. */
@@ -156,8 +163,9 @@ static int source_fd(coir__worker *w, int64_t number)
     coir__lock_drop(&lock);
     if (rc < 0)
         return rc;
-    atomic_fetch_or_explicit(&w->runtime->signals, bit_of(signo), memory_order_release);
-    unblock_here(w, signo);
+    known = atomic_fetch_or_explicit(&w->runtime->signals, bit_of(signo), memory_order_release);
+    if (!(known & bit_of(signo)))
+        w->unblock |= bit_of(signo);
     return atomic_load_explicit(&s->fd, memory_order_relaxed) - 1;
 }
 

@@ -51,6 +51,9 @@ void coir__resolver_stop(coir__runtime *rt);
 /* io/op.c: the table of operations of a runtime that has ended. */
 void coir__ops_free(coir__runtime *rt);
 
+/* io/signal.c: changes the thread's mask as w->unblock says, and clears that. Its owner, at a tick. */
+void coir__signal_unblock(coir__worker *w);
+
 /* io/signal.c: a runtime ends, on the thread that began it; `last`: no other is left. coir__runtimes_lock is held. */
 void coir__signal_end(coir__runtime *rt, bool last);
 

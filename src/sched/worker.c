@@ -573,6 +573,8 @@ static void worker_tick(coir__worker *w)
     int64_t now = coir__runtime_now(rt);
     w->slice_start = now;
     w->since = coir__since_of(now);
+    if (coir__unlikely(w->unblock != 0))
+        coir__signal_unblock(w);
     if (atomic_load_explicit(&w->cancels, memory_order_relaxed))
         coir__op_drain_cancels(w);
     if (atomic_load_explicit(&w->inbox_count, memory_order_relaxed))

@@ -102,6 +102,7 @@ struct coir__worker {
     coir_loop *loop;
     void *signal_stack;
     _Atomic uint32_t nowhere; /* what a switch publishes when there is nothing to publish */
+    uint64_t unblock;         /* signals that this thread is to let through; a bit each */
     bool on_patrol;           /* this worker keeps the patrol while it sleeps */
     int64_t patrol_interval;
     _Atomic uint64_t

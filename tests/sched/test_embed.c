@@ -844,6 +844,8 @@ TEST(an_overflow_is_reported_though_an_older_runtime_of_the_thread_has_ended)
 {
     if (SCHED_ASAN || SCHED_TSAN)
         skip("the sanitizer has an alternate stack of its own");
+    if (is_emulated())
+        skip("no guards in an emulator");
     CHECK_ABORTS(overflow_in_the_second, NULL, "stack overflow in task");
 }
 
