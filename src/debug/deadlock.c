@@ -40,6 +40,8 @@ int64_t coir__deadlock_patience = COIR_MS(20);
 
 static bool is_worker(const coir__runtime *rt, pid_t tid)
 {
+    if (atomic_load(&rt->embedded)) /* its thread may do anything between two looks at its tasks */
+        return false;
     for (unsigned i = 0; i < rt->worker_count; i++)
         if (rt->workers[i]->tid == tid)
             return true;

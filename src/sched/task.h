@@ -119,7 +119,12 @@ typedef struct coir__node {
     void *data;       /* the object's: an element's address, ... */
 } coir__node;
 
-enum coir__timer_kind { COIR__TIMER_SLEEP, COIR__TIMER_SELECT, COIR__TIMER_SCOPE };
+enum coir__timer_kind {
+    COIR__TIMER_SLEEP,
+    COIR__TIMER_SELECT,
+    COIR__TIMER_SCOPE,
+    COIR__TIMER_SHUTDOWN /* a runtime's */
+};
 enum coir__timer_state { COIR__TIMER_IDLE, COIR__TIMER_ARMED, COIR__TIMER_FIRING };
 
 /* A place in a timer wheel; guarded by the wheel's lock. */

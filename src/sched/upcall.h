@@ -12,6 +12,9 @@
 /* scope/scope.c: a scope's timer fired. The timer's state goes to IDLE with the last access. */
 void coir__scope_timer_fired(coir__worker *w, coir__timer *t);
 
+/* io/shutdown.c: the grace of a runtime that shuts down is over. As above. */
+void coir__shutdown_timer_fired(coir__worker *w, coir__timer *t);
+
 /* scope/scope.c: `self` is about to wait, and a deadline stands around it. 0, or -ECANCELED if one has passed. Arms. */
 int coir__scope_attend(coir__worker *w, coir__task *self);
 
@@ -50,6 +53,12 @@ void coir__resolver_stop(coir__runtime *rt);
 
 /* io/op.c: the table of operations of a runtime that has ended. */
 void coir__ops_free(coir__runtime *rt);
+
+/* io/signal.c: changes the thread's mask as w->unblock says, and clears that. Its owner, at a tick. */
+void coir__signal_unblock(coir__worker *w);
+
+/* io/signal.c: a runtime ends, on the thread that began it; `last`: no other is left. coir__runtimes_lock is held. */
+void coir__signal_end(coir__runtime *rt, bool last);
 
 /* debug/misuse.c: names the task, then aborts. */
 COIR__NORETURN void coir__misuse(const char *format, ...) COIR__PRINTF(1, 2);

@@ -117,6 +117,7 @@ struct coir__worker {
     coir_loop *loop;
     void *signal_stack;
     _Atomic uint32_t nowhere; /* what a switch publishes when there is nothing to publish */
+    uint64_t unblock;         /* signals that this thread is to let through; a bit each */
     bool on_patrol;           /* this worker keeps the patrol while it sleeps */
     int64_t patrol_interval;
     _Atomic uint64_t
@@ -337,6 +338,10 @@ void coir__task_main(void *arg);
 
 /* The worker's loop on its own stack, until the runtime stops. */
 void coir__worker_run(coir__worker *w);
+
+/* The same without waiting, for at most about `budget` ns. True: nothing is left to do, and the worker counts as asleep until the next
+ * call; false: something is, and it counts as woken. */
+bool coir__worker_pump(coir__worker *w, int64_t budget);
 
 int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index);
 void coir__worker_destroy(coir__worker *w);

@@ -343,6 +343,8 @@ static void root_note(coir__worker *w, coir__group *g, coir__task *t, coir_task 
 
 static void runtime_finish(coir__runtime *rt)
 {
+    if (atomic_load(&rt->embedded)) /* it goes on without tasks */
+        return;
     atomic_store_explicit(&rt->stopping, true, memory_order_seq_cst);
     for (unsigned i = 0; i < rt->worker_count; i++)
         coir__worker_rouse(rt->workers[i]);

@@ -238,6 +238,14 @@ void coir__overflow_remove(void)
 
 /* -- alternate stacks ------------------------------------------------------------------------------------------- */
 
+/* At the lowest address of one of ours, which grows down from the other end. A thread may have several runtimes, which end in
+ * any order; each is ended by its thread, or after that. */
+struct alternate {
+    unsigned users;
+};
+
+static _Thread_local struct alternate *own; /* of this thread */
+
 static size_t handler_stack_size(void)
 {
     size_t kernel = getauxval(AT_MINSIGSTKSZ);
@@ -248,8 +256,13 @@ int coir__overflow_thread_begin(void **keep)
 {
     stack_t stack;
     *keep = NULL;
-    if (sigaltstack(NULL, &stack) == 0 && !(stack.ss_flags & SS_DISABLE))
+    if (sigaltstack(NULL, &stack) == 0 && !(stack.ss_flags & SS_DISABLE)) {
+        if (own && stack.ss_sp == (void *)own) {
+            own->users++;
+            *keep = own;
+        }
         return 0;
+    }
     stack.ss_size = handler_stack_size();
     stack.ss_flags = 0;
     stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE,
@@ -261,15 +274,20 @@ int coir__overflow_thread_begin(void **keep)
         munmap(stack.ss_sp, stack.ss_size);
         return rc;
     }
-    *keep = stack.ss_sp;
+    own = stack.ss_sp;
+    own->users = 1;
+    *keep = own;
     return 0;
 }
 
 void coir__overflow_thread_end(void *keep)
 {
+    struct alternate *a = keep;
     stack_t stack;
-    if (!keep)
+    if (!a || --a->users > 0)
         return;
+    if (a == own)
+        own = NULL;
     if (sigaltstack(NULL, &stack) == 0 && stack.ss_sp == keep) {
         stack = (stack_t){.ss_flags = SS_DISABLE};
         sigaltstack(&stack, NULL);

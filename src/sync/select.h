@@ -62,6 +62,6 @@ extern const coir__case_ops coir__case_chan, coir__case_event, coir__case_time, 
     coir__case_future, coir__case_sem, coir__case_subscriber, coir__case_waitable;
 
 extern const coir__case_ops coir__case_joined, coir__case_empty; /* scope/ */
-extern const coir__case_ops coir__case_fd;                       /* io/ */
+extern const coir__case_ops coir__case_fd, coir__case_signal;    /* io/ */
 
 #endif
