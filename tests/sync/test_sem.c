@@ -526,6 +526,39 @@ TASK_TEST(the_last_of_two_may_destroy_it_while_the_release_of_both_returns)
     CHECK_EQ(coir_group_end(&g), 0);
 }
 
+static int try_and_free(void *arg)
+{
+    while (coir_sem_try_acquire(arg) < 0)
+        coir_yield();
+    free(arg);
+    return 0;
+}
+
+/* Who waited before it has been served, and does not come back to it either. */
+TASK_TEST(who_got_what_is_over_may_destroy_it)
+{
+    coir_group g;
+    coir_group_begin(&g, 0);
+    for (int round = rounds_of(1000); round > 0; round--) {
+        coir_sem *s = calloc(1, sizeof *s);
+        test_thread t;
+        asker a;
+        bool thread = round % 8 == 0;
+        start_asking(&a, &g, s, 1);
+        if (thread)
+            thread_start(&t, try_and_free, s);
+        else
+            CHECK_EQ(coir_spawn(&g, try_and_free, s), 0);
+        if (round % 2)
+            coir_yield();
+        coir_sem_release_n(s, 2);
+        check_served(&a);
+        if (thread)
+            CHECK_EQ(thread_finish(&t), 0);
+    }
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
 TASK_TEST(a_waiter_may_destroy_the_semaphore_that_a_thread_has_released)
 {
     for (int round = rounds_of(200); round > 0; round--) {
