@@ -313,7 +313,7 @@ COIR__INLINE int coir__leave(coir__worker *w, coir__task *self, coir__task *next
 {
     w->current = next;
     if (coir__unlikely(
-            coir__eh_in_use(w) |
+            coir__eh_in_use(w) ||
             ((atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0)))
         return coir__leave_keeping(w, self, next, word, value);
     return coir__switch(&self->ctx, &next->ctx, word, value);
