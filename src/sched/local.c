@@ -87,6 +87,7 @@ static COIR__COLD coir__worker *thread_begin(void)
     w->thread_task = t;
     w->current = t;
     w->budget = INT32_MAX;
+    atomic_store_explicit(&w->shared, true, memory_order_relaxed); /* never private */
     atomic_store_explicit(&w->odd, COIR__ODD_ALWAYS, memory_order_relaxed);
     w->eh = &no_eh;
     coir__rng_init(&w->rng, (uint64_t)(uintptr_t)w);

@@ -87,9 +87,9 @@ enum { QUEUED = 1 };
 static int group_admit(coir__worker *w, coir__runtime *rt, coir__group *g, coir__task *t)
 {
     int rc = 0;
-    coir__lock_take(&g->lock);
+    bool private = coir__short_enter(w, &g->lock);
     if (atomic_load_explicit(&g->scope.head.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED) {
-        coir__lock_drop(&g->lock);
+        coir__short_leave(w, &g->lock, private);
         return -ECANCELED;
     }
     coir__list_append(&g->tasks, &t->group_link);
@@ -99,7 +99,7 @@ static int group_admit(coir__worker *w, coir__runtime *rt, coir__group *g, coir_
         rc = QUEUED;
     }
     g->count++;
-    coir__lock_drop(&g->lock);
+    coir__short_leave(w, &g->lock, private);
     return rc;
 }
 
@@ -242,7 +242,14 @@ struct fate {
     char *name;
 };
 
-/* The scope lock is held, and join.c's if there is a joiner. */
+/* Nobody else changes them now: the scope lock is held, or the runtime is private. */
+static void flags_add(coir__task *t, unsigned flags)
+{
+    flags |= atomic_load_explicit(&t->flags, memory_order_relaxed);
+    atomic_store_explicit(&t->flags, (uint16_t)flags, memory_order_relaxed);
+}
+
+/* The scope lock is held, and join.c's if there is a joiner; or the runtime is private. */
 static void decide_locked(coir__task *t, int rc, struct fate *f)
 {
     if (t->joiner) {
@@ -257,14 +264,20 @@ static void decide_locked(coir__task *t, int rc, struct fate *f)
     f->name = t->name;
     t->name = NULL;
     if (f->kept)
-        atomic_fetch_or_explicit(&t->flags, COIR__TASK_ENDING, memory_order_relaxed);
+        flags_add(t, COIR__TASK_ENDING);
     else
         atomic_store_explicit(&t->id, 0, memory_order_release);
 }
 
-static struct fate decide(coir__task *t, int rc)
+static struct fate decide(coir__worker *w, coir__task *t, int rc)
 {
     struct fate f = {0};
+    if (coir__likely(coir__private_enter(w))) { /* nobody joins, dumps or cancels meanwhile */
+        decide_locked(t, rc, &f);
+        coir__private_leave(w);
+        return f;
+    }
+    coir__private_leave(w);
     bool line = atomic_load_explicit(&t->joiner, memory_order_relaxed) != NULL;
     for (;; line = true) {
         if (line)
@@ -357,20 +370,22 @@ static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kep
     bool root = g->root;
     coir__node *waiter = NULL;
     uint32_t was = 0;
-    coir__lock_take(&g->lock);
+    bool private = coir__short_enter(w, &g->lock);
     coir__list_remove(&t->group_link);
     if (kept) {
         coir__list_append(&g->kept, &t->group_link);
-        coir__lock_take(&t->scope_lock);
-        atomic_fetch_or_explicit(&t->flags, COIR__TASK_DONE, memory_order_relaxed);
-        coir__lock_drop(
-            &t->scope_lock); /* from here on it may be buried by a joiner, once the group's lock is free */
+        if (!private)
+            coir__lock_take(&t->scope_lock);
+        flags_add(t, COIR__TASK_DONE);
+        if (!private)
+            coir__lock_drop(
+                &t->scope_lock); /* from here on it may be buried by a joiner, once the group's lock is free */
     }
     bool last = --g->count == 0;
     if (last)
         waiter = coir__claim_first(&g->waiters, NULL, &was);
     coir__task *next = coir__unlikely(g->queued != 0) ? coir__limit_next(g) : NULL;
-    coir__lock_drop(&g->lock);
+    coir__short_leave(w, &g->lock, private);
     if (coir__unlikely(next != NULL))
         coir__limit_start(w, next);
     if (waiter)
@@ -396,7 +411,7 @@ void coir__group_task_done(coir__worker *w, coir__task *t, int rc)
     unsigned class_ = t->stack_class;
     if (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_ARG_COPY)
         coir__release(t->arg);
-    struct fate f = decide(t, rc);
+    struct fate f = decide(w, t, rc);
     coir__release(f.name);
     bool kept = f.kept;
     if (coir__unlikely(g->root))
@@ -421,9 +436,9 @@ void coir__group_task_done(coir__worker *w, coir__task *t, int rc)
 void coir__group_forget(coir__worker *w, coir__task *t)
 {
     coir__group *g = group_of_task(t);
-    coir__lock_take(&g->lock);
+    bool private = coir__short_enter(w, &g->lock);
     coir__list_remove(&t->group_link);
-    coir__lock_drop(&g->lock);
+    coir__short_leave(w, &g->lock, private);
     atomic_store_explicit(&t->id, 0, memory_order_release);
     task_bury(w, t);
 }

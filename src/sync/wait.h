@@ -96,6 +96,16 @@ COIR__INLINE void coir__wake(coir__worker *w, coir__node *n, uint32_t was, int32
  * coir__private_enter() and coir__short_leave(), where the object's lock is neither taken nor needed, and locked.
  */
 
+/* Begins one that is written once: private if that is possible, which it returns, else with the lock taken. */
+COIR__INLINE bool coir__short_enter(coir__worker *w, coir__lock *lock)
+{
+    if (coir__likely(coir__private_enter(w)))
+        return true;
+    coir__private_leave(w);
+    coir__lock_take(lock);
+    return false;
+}
+
 COIR__INLINE void coir__short_leave(coir__worker *w, coir__lock *lock, bool private)
 {
     if (private)
@@ -180,6 +190,14 @@ COIR__INLINE int coir__park(coir__worker *w, coir__task *self, coir__lock *lock,
                        (COIR__ATTENTION_CANCELLED | COIR__ATTENTION_THREAD)))
         return coir__park_refused(w, self, lock);
     return coir__leave(w, self, coir__pick(w), &lock->word, 0);
+}
+
+/* The same within a private operation, which the switch ends. */
+COIR__INLINE int coir__park_private(coir__worker *w, coir__task *self, coir__lock *lock,
+                                    uint8_t kind)
+{
+    coir__park_show(w, self, lock, kind);
+    return coir__leave(w, self, coir__pick(w), &w->busy, 0);
 }
 
 /*
