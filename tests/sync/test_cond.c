@@ -116,6 +116,35 @@ TASK_TEST(who_was_signalled_waits_for_the_mutex)
     CHECK_EQ(b.back, 2);
 }
 
+static int wait_in_thread(void *arg)
+{
+    box *b = arg;
+    CHECK_EQ(coir_mutex_lock(&b->m), 0);
+    CHECK_EQ(coir_cond_wait(&b->c, &b->m), 0);
+    coir_mutex_unlock(&b->m);
+    return 0;
+}
+
+/* Who gets the mutex next, and signals, must find the waiter. */
+TASK_TEST(the_mutex_is_not_free_before_the_waiter_can_be_signalled)
+{
+    box b = {0};
+    test_thread t;
+    coir__lock *lock = (coir__lock *)(void *)&b.c;
+    coir__lock_take(lock);
+    thread_start(&t, wait_in_thread, &b);
+    while (coir_mutex_try_lock(&b.m) == 0)
+        coir_mutex_unlock(&b.m);
+    for (int i = 0; i < 2000; i++) { /* it has every chance to run */
+        sched_yield();
+        CHECK_EQ(coir_mutex_try_lock(&b.m), -EAGAIN);
+    }
+    coir__lock_drop(lock);
+    thread_await_parked(&t);
+    coir_cond_signal(&b.c);
+    CHECK_EQ(thread_finish(&t), 0);
+}
+
 /* -- cancellation ------------------------------------------------------------------------------------------- */
 
 TASK_TEST(a_cancelled_caller_is_refused_and_keeps_the_mutex_all_the_while)
@@ -135,6 +164,7 @@ TASK_TEST(a_cancelled_caller_is_refused_and_keeps_the_mutex_all_the_while)
         coir_scope_begin(&s, i ? 0 : COIR_FOREVER);
         coir_scope_cancel(&s, "test");
         CHECK_EQ(coir_cond_wait(&b.c, &b.m), -ECANCELED);
+        CHECK(is_parked(v.task));
         CHECK_EQ(coir_scope_end(&s, 0), 0);
     }
     for (int i = 0; i < 100; i++)
