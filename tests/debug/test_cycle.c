@@ -2,6 +2,7 @@
 /* test_cycle.c - dumps name who holds what a task waits for, and the ring when tasks wait for one another. */
 #include "debug/dump_text.h"
 
+#include "debug/cycle.h"
 #include "debug/deadlock.h"
 #include "sync/wait_tools.h"
 
@@ -381,6 +382,59 @@ TASK_TEST(a_ring_through_a_join_is_named)
     coir_group_end(&g);
 }
 
+/* -- looks ------------------------------------------------------------------------------------------------- */
+
+static _Atomic bool got_it;
+
+static int lock_then_tell(void *arg)
+{
+    things *a = arg;
+    int rc = coir_mutex_lock(&a->m);
+    got_it = true;
+    if (rc == 0)
+        coir_mutex_unlock(&a->m);
+    rc = coir_rwlock_read_lock(&a->l);
+    got_it = true;
+    if (rc == 0)
+        coir_rwlock_read_unlock(&a->l);
+    return rc;
+}
+
+/* The one that a look has found waiting, and that has been woken since, is still inside its call. */
+static void check_stays(test_thread *t, void (*unlock)(things *), things *a)
+{
+    coir__holder h;
+    got_it = false;
+    thread_await_parked(t);
+    coir__holder_look_begin();
+    CHECK(coir__holder_find(t->self, &h));
+    CHECK(h.task == coir__worker_here()->current);
+    unlock(a);
+    for (int i = 0; i < 2000; i++) { /* it has every chance to run */
+        sched_yield();
+        coir_yield();
+        CHECK(!got_it);
+    }
+    coir__holder_look_end();
+    while (!got_it)
+        coir_yield();
+}
+
+static void unlock_mutex(things *a) { coir_mutex_unlock(&a->m); }
+static void unlock_written(things *a) { coir_rwlock_write_unlock(&a->l); }
+
+TASK_TEST(who_waits_for_a_lock_stays_inside_its_call_while_somebody_looks)
+{
+    things a = {0};
+    test_thread t;
+    CHECK_EQ(coir_mutex_lock(&a.m), 0);
+    CHECK_EQ(coir_rwlock_write_lock(&a.l), 0);
+    thread_start(&t, lock_then_tell, &a);
+    check_stays(&t, unlock_mutex, &a);
+    check_stays(&t, unlock_written, &a);
+    CHECK_EQ(thread_finish(&t), 0);
+}
+
 /* -- while all of it moves ---------------------------------------------------------------------------------- */
 
 /* In the order of their addresses, so that there is never a ring; and on the heap, for a short time. */
@@ -397,7 +451,12 @@ static int use_pair(void *arg)
     for (int i = 0; i < 6; i++) {
         coir_scope s;
         coir_scope_begin(&s, i % 3 == 2 ? COIR_US(10) : COIR_FOREVER);
-        int rc = coir_mutex_lock(&p->m[0]);
+        int rc = coir_mutex_lock(&p->m[1]); /* then the other one, held by who waits for this one */
+        if (rc == 0) {
+            coir_yield();
+            coir_mutex_unlock(&p->m[1]);
+        }
+        rc = coir_mutex_lock(&p->m[0]);
         if (rc == 0) {
             rc = coir_mutex_lock(&p->m[1]);
             coir_yield();

@@ -116,6 +116,35 @@ TASK_TEST(who_was_signalled_waits_for_the_mutex)
     CHECK_EQ(b.back, 2);
 }
 
+static int wait_in_thread(void *arg)
+{
+    box *b = arg;
+    CHECK_EQ(coir_mutex_lock(&b->m), 0);
+    CHECK_EQ(coir_cond_wait(&b->c, &b->m), 0);
+    coir_mutex_unlock(&b->m);
+    return 0;
+}
+
+/* Who gets the mutex next, and signals, must find the waiter. */
+TASK_TEST(the_mutex_is_not_free_before_the_waiter_can_be_signalled)
+{
+    box b = {0};
+    test_thread t;
+    coir__lock *lock = (coir__lock *)(void *)&b.c;
+    coir__lock_take(lock);
+    thread_start(&t, wait_in_thread, &b);
+    while (coir_mutex_try_lock(&b.m) == 0)
+        coir_mutex_unlock(&b.m);
+    for (int i = 0; i < 2000; i++) { /* it has every chance to run */
+        sched_yield();
+        CHECK_EQ(coir_mutex_try_lock(&b.m), -EAGAIN);
+    }
+    coir__lock_drop(lock);
+    thread_await_parked(&t);
+    coir_cond_signal(&b.c);
+    CHECK_EQ(thread_finish(&t), 0);
+}
+
 /* -- cancellation ------------------------------------------------------------------------------------------- */
 
 TASK_TEST(a_cancelled_caller_is_refused_and_keeps_the_mutex_all_the_while)
@@ -131,9 +160,13 @@ TASK_TEST(a_cancelled_caller_is_refused_and_keeps_the_mutex_all_the_while)
     await_parked(
         v.task); /* for the mutex; were it released, it would come to wait for the condition */
     coir__task *waits = v.task.opaque;
-    coir_scope_begin(&s, 0);
-    CHECK_EQ(coir_cond_wait(&b.c, &b.m), -ECANCELED);
-    CHECK_EQ(coir_scope_end(&s, 0), 0);
+    for (int i = 0; i < 2; i++) {
+        coir_scope_begin(&s, i ? 0 : COIR_FOREVER);
+        coir_scope_cancel(&s, "test");
+        CHECK_EQ(coir_cond_wait(&b.c, &b.m), -ECANCELED);
+        CHECK(is_parked(v.task));
+        CHECK_EQ(coir_scope_end(&s, 0), 0);
+    }
     for (int i = 0; i < 100; i++)
         coir_yield();
     CHECK_EQ(coir__wait_kind_of(waits), COIR__WAIT_MUTEX);
@@ -428,6 +461,48 @@ TASK_TEST(nothing_is_lost_between_producers_and_consumers)
     end_consumers(&b);
     CHECK_EQ(coir_group_end(&consumers), 0);
     CHECK_EQ(b.taken, 4 * sum_to(b.rounds));
+}
+
+/* Two take turns: one signal lost, and both wait for ever. */
+typedef struct rally {
+    coir_mutex m;
+    coir_cond c;
+    int turn, rounds;
+} rally;
+
+static int play(rally *r, int side)
+{
+    for (int i = 0; i < r->rounds; i++) {
+        CHECK_EQ(coir_mutex_lock(&r->m), 0);
+        while (r->turn != side)
+            CHECK_EQ(coir_cond_wait(&r->c, &r->m), 0);
+        r->turn = !side;
+        coir_cond_signal(&r->c);
+        coir_mutex_unlock(&r->m);
+    }
+    return 0;
+}
+
+static int play_first(void *arg) { return play(arg, 0); }
+static int play_second(void *arg) { return play(arg, 1); }
+
+TASK_TEST(two_tasks_that_take_turns_never_miss_a_signal)
+{
+    rally r = {.rounds = rounds_of(20000)};
+    coir_group g;
+    coir_group_begin(&g, 0);
+    CHECK_EQ(coir_spawn(&g, play_second, &r), 0);
+    CHECK_EQ(play_first(&r), 0);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
+TASK_TEST(a_task_and_a_thread_that_take_turns_never_miss_a_signal)
+{
+    rally r = {.rounds = rounds_of(5000)};
+    test_thread t;
+    thread_start(&t, play_second, &r);
+    CHECK_EQ(play_first(&r), 0);
+    CHECK_EQ(thread_finish(&t), 0);
 }
 
 static int produce_from_group(void *arg)
