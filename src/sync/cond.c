@@ -26,6 +26,21 @@ _Static_assert(sizeof(struct cond) <= sizeof(coir_cond), "the public struct has 
 
 static struct cond *cond_of(coir_cond *c) { return (struct cond *)(void *)c; }
 
+#define NOT_PRIVATE 1
+
+/* The same as below while nobody else can come, and nobody waits for the mutex. */
+static int wait_privately(struct cond *c, struct coir__mutex *m, coir__worker *w, coir__task *self)
+{
+    if (coir__unlikely(!coir__private_enter(w) ||
+                       atomic_load_explicit(&m->owner, memory_order_relaxed) != (uintptr_t)self)) {
+        coir__private_leave(w);
+        return NOT_PRIVATE;
+    }
+    atomic_store_explicit(&m->owner, 0, memory_order_relaxed);
+    coir__wait_queue(self, &c->waiters, NULL);
+    return coir__park_private(w, self, &c->lock, COIR__WAIT_COND);
+}
+
 int coir_cond_wait(coir_cond *cond, coir_mutex *mutex)
 {
     struct cond *c = cond_of(cond);
@@ -42,10 +57,13 @@ int coir_cond_wait(coir_cond *cond, coir_mutex *mutex)
             return rc;
         w = coir__worker_here();
     }
-    coir__lock_take(&c->lock);
-    coir__wait_queue(self, &c->waiters, NULL);
-    coir__mutex_release(m, w, self);
-    int rc = coir__park(w, self, &c->lock, COIR__WAIT_COND);
+    int rc = wait_privately(c, m, w, self);
+    if (rc == NOT_PRIVATE) {
+        coir__lock_take(&c->lock);
+        coir__wait_queue(self, &c->waiters, NULL);
+        coir__mutex_release(m, w, self);
+        rc = coir__park(w, self, &c->lock, COIR__WAIT_COND);
+    }
     coir__mutex_take_shielded(m, coir__worker_here(), self);
     return rc;
 }
@@ -53,19 +71,21 @@ int coir_cond_wait(coir_cond *cond, coir_mutex *mutex)
 void coir_cond_signal(coir_cond *cond)
 {
     struct cond *c = cond_of(cond);
+    coir__worker *w = coir__worker_here();
     uint32_t was = 0;
-    coir__lock_take(&c->lock);
+    bool private = coir__short_enter(w, &c->lock);
     coir__node *n = coir__claim_first(&c->waiters, NULL, &was);
-    coir__lock_drop(&c->lock);
+    coir__short_leave(w, &c->lock, private);
     if (n)
-        coir__wake(coir__worker_here(), n, was, 0);
+        coir__wake(w, n, was, 0);
 }
 
 void coir_cond_broadcast(coir_cond *cond)
 {
     struct cond *c = cond_of(cond);
-    coir__lock_take(&c->lock);
+    coir__worker *w = coir__worker_here();
+    bool private = coir__short_enter(w, &c->lock);
     coir__node *chain = coir__claim_all(&c->waiters);
-    coir__lock_drop(&c->lock);
-    coir__wake_all(coir__worker_here(), chain, 0);
+    coir__short_leave(w, &c->lock, private);
+    coir__wake_all(w, chain, 0);
 }

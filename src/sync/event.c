@@ -42,18 +42,23 @@ static COIR__NOINLINE int wait_slow(struct event *e)
     return coir__park(w, self, &e->lock, COIR__WAIT_EVENT);
 }
 
+COIR__INLINE int wait_short(coir__worker *w, coir__task *self, struct event *e, bool private)
+{
+    if (e->set) {
+        coir__short_leave(w, &e->lock, private);
+        return coir__charge(w, 0);
+    }
+    coir__wait_queue(self, &e->waiters, NULL);
+    return coir__park_way(w, self, &e->lock, COIR__WAIT_EVENT, private);
+}
+
 /* Others may be at it too. */
 static COIR__NOINLINE int wait_locked(coir__worker *w, coir__task *self, struct event *e)
 {
     coir__private_leave(w);
     if (coir__unlikely(!coir__lock_try(&e->lock)))
         return wait_slow(e);
-    if (e->set) {
-        coir__lock_drop(&e->lock);
-        return coir__charge(w, 0);
-    }
-    coir__wait_queue(self, &e->waiters, NULL);
-    return coir__park_way(w, self, &e->lock, COIR__WAIT_EVENT, false);
+    return wait_short(w, self, e, false);
 }
 
 /* HOT. */
@@ -66,12 +71,7 @@ int coir_event_wait(coir_event *event)
         return wait_slow(e);
     if (!coir__private_enter(w))
         return wait_locked(w, self, e);
-    if (e->set) {
-        coir__private_leave(w);
-        return coir__charge(w, 0);
-    }
-    coir__wait_queue(self, &e->waiters, NULL);
-    return coir__park_way(w, self, &e->lock, COIR__WAIT_EVENT, true);
+    return wait_short(w, self, e, true);
 }
 
 void coir_event_set(coir_event *event)

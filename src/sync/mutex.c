@@ -25,7 +25,7 @@
  * A waiter is also what keeps the mutex in existence for a dump that looks at its owner: sync/holder.h.
  *
  * Order of locks: that of a condition comes before that of its mutex (coir__mutex_release()).
- * Cost: one compare-and-swap each, uncontended. The clock is read by those who wait, unless the mutex is being handed on.
+ * Cost: one compare-and-swap each, uncontended, and none while private (sched/worker.h). The clock is read by those who wait, unless the mutex is being handed on.
  */
 #include "sync/mutex.h"
 
@@ -141,7 +141,7 @@ static void mutex_pass(struct coir__mutex *m, coir__worker *w, bool woken)
 }
 
 /* Waits until it has the mutex; or -ECANCELED, if it is not shielded. */
-static int mutex_contend(struct coir__mutex *m, coir__worker *w, coir__task *self, bool shielded)
+static int contend_slow(struct coir__mutex *m, coir__worker *w, coir__task *self, bool shielded)
 {
     struct contender c = {.shielded = shielded, .since = UNTIMED};
     while (!mutex_grab(m, self, c.woken)) {
@@ -159,6 +159,7 @@ static int mutex_contend(struct coir__mutex *m, coir__worker *w, coir__task *sel
     return 0;
 }
 
+/* Charged before it has the mutex: a task should not lose its turn while others wait for what it holds. */
 static COIR__NOINLINE int lock_slow(struct coir__mutex *m)
 {
     coir__worker *w = coir__worker_here();
@@ -167,25 +168,20 @@ static COIR__NOINLINE int lock_slow(struct coir__mutex *m)
         return coir__scope_refuse(w, self);
     if (coir__mutex_owner(m) == self)
         return -EDEADLK;
-    int rc = mutex_contend(m, w, self, false);
-    return rc < 0 ? rc : coir__charge(coir__worker_here(), 0);
+    coir__charge(w, 0);
+    return contend_slow(m, coir__worker_here(), self, false);
 }
 
 int coir_mutex_lock(coir_mutex *mutex)
 {
     struct coir__mutex *m = mutex_of(mutex);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w))
-        return lock_slow(m);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
-    uintptr_t free_word = 0;
-    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) &
-                       COIR__ATTENTION_CANCELLED))
+    if (coir__unlikely(coir__is_cancelled_or_thread(self)) || coir__unlikely(--w->budget < 0))
         return lock_slow(m);
-    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
-            &m->owner, &free_word, (uintptr_t)self, memory_order_acquire, memory_order_relaxed)))
+    if (coir__unlikely(!coir__swap_pointer(w, &m->owner, 0, (uintptr_t)self)))
         return lock_slow(m);
-    return coir__charge(w, 0);
+    return 0;
 }
 
 int coir_mutex_try_lock(coir_mutex *mutex)
@@ -199,10 +195,8 @@ int coir_mutex_try_lock(coir_mutex *mutex)
 
 void coir__mutex_take_shielded(struct coir__mutex *m, coir__worker *w, coir__task *self)
 {
-    uintptr_t free_word = 0;
-    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
-            &m->owner, &free_word, (uintptr_t)self, memory_order_acquire, memory_order_relaxed)))
-        mutex_contend(m, w, self, true);
+    if (coir__unlikely(!coir__swap_pointer(w, &m->owner, 0, (uintptr_t)self)))
+        contend_slow(m, w, self, true);
 }
 
 /* -- unlocking -------------------------------------------------------------------------------- */
@@ -249,8 +243,10 @@ static bool unlock_step(struct coir__mutex *m, coir__worker *w, coir__task *self
     return done;
 }
 
-static COIR__NOINLINE void unlock_slow(struct coir__mutex *m, coir__worker *w, coir__task *self)
+static COIR__NOINLINE void unlock_slow(struct coir__mutex *m)
 {
+    coir__worker *w = coir__worker_here();
+    coir__task *self = w->current;
     if (coir__mutex_owner(m) != self)
         coir__misuse("coir_mutex_unlock: the caller does not hold mutex %p", (void *)m);
     while (!unlock_step(m, w, self))
@@ -259,14 +255,12 @@ static COIR__NOINLINE void unlock_slow(struct coir__mutex *m, coir__worker *w, c
 
 void coir__mutex_release(struct coir__mutex *m, coir__worker *w, coir__task *self)
 {
-    uintptr_t word = (uintptr_t)self;
-    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
-            &m->owner, &word, 0, memory_order_release, memory_order_relaxed)))
-        unlock_slow(m, w, self);
+    if (coir__unlikely(!coir__swap_pointer(w, &m->owner, (uintptr_t)self, 0)))
+        unlock_slow(m);
 }
 
 void coir_mutex_unlock(coir_mutex *mutex)
 {
-    coir__worker *w = coir__worker_here();
+    coir__worker *w = coir__worker_near();
     coir__mutex_release(mutex_of(mutex), w, w->current);
 }

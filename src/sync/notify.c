@@ -53,6 +53,24 @@ static COIR__NOINLINE int wait_slow(struct notify *n)
     return coir__park(w, self, &n->lock, COIR__WAIT_NOTIFY);
 }
 
+COIR__INLINE int wait_short(coir__worker *w, coir__task *self, struct notify *n, bool private)
+{
+    if (take_permit_locked(n)) {
+        coir__short_leave(w, &n->lock, private);
+        return coir__charge(w, 0);
+    }
+    coir__wait_queue(self, &n->waiters, NULL);
+    return coir__park_way(w, self, &n->lock, COIR__WAIT_NOTIFY, private);
+}
+
+static COIR__NOINLINE int wait_locked(coir__worker *w, coir__task *self, struct notify *n)
+{
+    coir__private_leave(w);
+    if (coir__unlikely(!coir__lock_try(&n->lock)))
+        return wait_slow(n);
+    return wait_short(w, self, n, false);
+}
+
 int coir_notify_wait(coir_notify *notify)
 {
     struct notify *n = notify_of(notify);
@@ -60,14 +78,9 @@ int coir_notify_wait(coir_notify *notify)
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return wait_slow(n);
-    if (coir__unlikely(!coir__lock_try(&n->lock)))
-        return wait_slow(n);
-    if (take_permit_locked(n)) {
-        coir__lock_drop(&n->lock);
-        return coir__charge(w, 0);
-    }
-    coir__wait_queue(self, &n->waiters, NULL);
-    return coir__park_short(w, self, &n->lock, COIR__WAIT_NOTIFY);
+    if (!coir__private_enter(w))
+        return wait_locked(w, self, n);
+    return wait_short(w, self, n, true);
 }
 
 void coir_notify_one(coir_notify *notify)
@@ -75,11 +88,11 @@ void coir_notify_one(coir_notify *notify)
     struct notify *n = notify_of(notify);
     coir__worker *w = coir__worker_here();
     uint32_t was = 0;
-    coir__lock_take(&n->lock);
+    bool private = coir__short_enter(w, &n->lock);
     coir__node *met = coir__claim_first(&n->waiters, NULL, &was);
     if (!met)
         n->permit = true;
-    coir__lock_drop(&n->lock);
+    coir__short_leave(w, &n->lock, private);
     if (met)
         coir__wake(w, met, was, 0);
 }

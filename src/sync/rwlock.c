@@ -59,22 +59,20 @@ COIR__INLINE bool word_enter(struct coir__rwlock *l, uint32_t *word, uint32_t to
 /* -- without the lock ------------------------------------------------------------------------- */
 
 /* Reads if nobody writes and nobody waits. */
-COIR__INLINE bool read_fast(struct coir__rwlock *l)
+COIR__INLINE bool read_fast(struct coir__rwlock *l, coir__worker *w)
 {
-    uint32_t word = word_of(l);
-    while (coir__likely((word & (WRITER | PENDING)) == 0))
-        if (coir__likely(word_enter(l, &word, word + READER)))
+    uint32_t word;
+    while (coir__likely(((word = word_of(l)) & (WRITER | PENDING)) == 0))
+        if (coir__likely(coir__swap_32(w, &l->word, word, word + READER)))
             return true;
     return false;
 }
 
-COIR__INLINE bool write_fast(struct coir__rwlock *l, coir__task *self)
+COIR__INLINE bool write_fast(struct coir__rwlock *l, coir__worker *w)
 {
-    uint32_t word = 0;
-    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
-            &l->word, &word, WRITER, memory_order_acquire, memory_order_relaxed)))
+    if (coir__unlikely(!coir__swap_32(w, &l->word, 0, WRITER)))
         return false;
-    owner_set(l, self);
+    owner_set(l, w->current);
     return true;
 }
 
@@ -169,6 +167,10 @@ static COIR__NOINLINE int lock_slow(struct coir__rwlock *l, bool write)
         return coir__scope_refuse(w, self);
     if (is_owner(l, self))
         return -EDEADLK;
+    coir__charge(w, 0); /* before it has the lock: others may wait for what it holds */
+    w = coir__worker_here();
+    if (write ? write_fast(l, w) : read_fast(l, w))
+        return 0;
     for (bool attended = !coir__must_attend(self);; attended = true) {
         coir__lock_take(&l->lock);
         if (attended) /* before the look at the word, so that an unlock in between has been seen or sees us */
@@ -176,7 +178,7 @@ static COIR__NOINLINE int lock_slow(struct coir__rwlock *l, bool write)
         if (enter_locked(l, self, write)) {
             settle_locked(l);
             coir__lock_drop(&l->lock);
-            return coir__charge(w, 0);
+            return 0;
         }
         if (attended)
             return wait_locked(l, w, self, write);
@@ -190,23 +192,19 @@ static COIR__NOINLINE int lock_slow(struct coir__rwlock *l, bool write)
 int coir_rwlock_read_lock(coir_rwlock *lock)
 {
     struct coir__rwlock *l = rwlock_of(lock);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || coir__is_cancelled(w->current)))
+    coir__worker *w = coir__worker_near();
+    if (coir__unlikely(coir__is_cancelled_or_thread(w->current)) || coir__unlikely(--w->budget < 0))
         return lock_slow(l, false);
-    if (coir__unlikely(!read_fast(l)))
-        return lock_slow(l, false);
-    return coir__charge(w, 0);
+    return coir__likely(read_fast(l, w)) ? 0 : lock_slow(l, false);
 }
 
 int coir_rwlock_write_lock(coir_rwlock *lock)
 {
     struct coir__rwlock *l = rwlock_of(lock);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || coir__is_cancelled(w->current)))
+    coir__worker *w = coir__worker_near();
+    if (coir__unlikely(coir__is_cancelled_or_thread(w->current)) || coir__unlikely(--w->budget < 0))
         return lock_slow(l, true);
-    if (coir__unlikely(!write_fast(l, w->current)))
-        return lock_slow(l, true);
-    return coir__charge(w, 0);
+    return coir__likely(write_fast(l, w)) ? 0 : lock_slow(l, true);
 }
 
 static COIR__NOINLINE int try_slow(struct coir__rwlock *l, coir__task *self, bool write)
@@ -224,14 +222,15 @@ static COIR__NOINLINE int try_slow(struct coir__rwlock *l, coir__task *self, boo
 int coir_rwlock_try_read_lock(coir_rwlock *lock)
 {
     struct coir__rwlock *l = rwlock_of(lock);
-    return read_fast(l) ? 0 : try_slow(l, coir__worker_here()->current, false);
+    coir__worker *w = coir__worker_here();
+    return read_fast(l, w) ? 0 : try_slow(l, w->current, false);
 }
 
 int coir_rwlock_try_write_lock(coir_rwlock *lock)
 {
     struct coir__rwlock *l = rwlock_of(lock);
-    coir__task *self = coir__worker_here()->current;
-    return write_fast(l, self) ? 0 : try_slow(l, self, true);
+    coir__worker *w = coir__worker_here();
+    return write_fast(l, w) ? 0 : try_slow(l, w->current, true);
 }
 
 /* -- unlocking -------------------------------------------------------------------------------- */
@@ -296,17 +295,17 @@ static COIR__NOINLINE bool unlock_step(struct coir__rwlock *l, uint32_t held)
 void coir_rwlock_read_unlock(coir_rwlock *lock)
 {
     struct coir__rwlock *l = rwlock_of(lock);
-    uint32_t word = word_of(l);
+    coir__worker *w = coir__worker_or_null();
+    if (coir__unlikely(!w))
+        w = coir__worker_here(); /* who unlocks need not have locked */
     for (;;) {
+        uint32_t word = word_of(l);
         if (coir__unlikely(word < READER))
             coir__misuse("coir_rwlock_read_unlock: nobody holds lock %p for reading", (void *)l);
         if (coir__unlikely(word == (READER | PENDING))) { /* the last, and somebody waits */
             if (unlock_step(l, READER))
                 return;
-            word = word_of(l);
-        } else if (coir__likely(atomic_compare_exchange_weak_explicit(
-                       &l->word, &word, word - READER, memory_order_release,
-                       memory_order_relaxed))) {
+        } else if (coir__likely(coir__swap_32(w, &l->word, word, word - READER))) {
             return;
         }
     }
@@ -315,15 +314,14 @@ void coir_rwlock_read_unlock(coir_rwlock *lock)
 void coir_rwlock_write_unlock(coir_rwlock *lock)
 {
     struct coir__rwlock *l = rwlock_of(lock);
-    coir__task *self = coir__worker_here()->current;
+    coir__worker *w = coir__worker_near();
+    coir__task *self = w->current;
     if (coir__unlikely(!is_owner(l, self)))
         coir__misuse("coir_rwlock_write_unlock: the caller does not hold lock %p for writing",
                      (void *)l);
     for (;;) {
-        uint32_t word = WRITER;
         owner_set(l, NULL);
-        if (coir__likely(atomic_compare_exchange_strong_explicit(
-                &l->word, &word, 0, memory_order_release, memory_order_relaxed)))
+        if (coir__likely(coir__swap_32(w, &l->word, WRITER, 0)))
             return;
         owner_set(l, self);
         if (unlock_step(l, WRITER))

@@ -16,7 +16,7 @@
  * I4  A releaser's last access is the one by which its permits can be taken: the release of the lock while the bit is set, else
  *     the compare-and-swap. So who takes the last permit may destroy the semaphore at once.
  *
- * Cost: an acquire or release that meets nobody is one compare-and-swap.
+ * Cost: an acquire or release that meets nobody is one compare-and-swap, and none while private (sched/worker.h).
  */
 #include "sync/chain.h"
 #include "sync/select.h"
@@ -40,14 +40,15 @@ static uint64_t wish_of(const coir__node *n) { return (uintptr_t)n->data; }
 /* -- without the lock ------------------------------------------------------------------------------------------- */
 
 /* Takes `n` if nobody waits and there are as many. */
-static bool sem_grab(struct sem *s, uint64_t n)
+static bool sem_grab(coir__worker *w, struct sem *s, uint64_t n)
 {
-    uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
-    while (!(word & WAITERS) && word >= n)
-        if (atomic_compare_exchange_weak_explicit(&s->word, &word, word - n, memory_order_acquire,
-                                                  memory_order_relaxed))
+    for (;;) {
+        uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
+        if (word & WAITERS || word < n)
+            return false;
+        if (coir__likely(coir__swap_64(w, &s->word, word, word - n)))
             return true;
-    return false;
+    }
 }
 
 static void check_sum(const struct sem *s, uint64_t permits)
@@ -58,16 +59,16 @@ static void check_sum(const struct sem *s, uint64_t permits)
 }
 
 /* Adds `n` if nobody waits. */
-static bool sem_put(struct sem *s, uint64_t n)
+static bool sem_put(coir__worker *w, struct sem *s, uint64_t n)
 {
-    uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
-    while (!(word & WAITERS)) {
+    for (;;) {
+        uint64_t word = atomic_load_explicit(&s->word, memory_order_relaxed);
+        if (word & WAITERS)
+            return false;
         check_sum(s, word + n);
-        if (atomic_compare_exchange_weak_explicit(&s->word, &word, word + n, memory_order_release,
-                                                  memory_order_relaxed))
+        if (coir__likely(coir__swap_64(w, &s->word, word, word + n)))
             return true;
     }
-    return false;
 }
 
 /* -- with the lock ---------------------------------------------------------------------------------------------- */
@@ -131,7 +132,7 @@ static bool take_locked(struct sem *s, uint64_t n, const coir__task *self, coir_
 
 static bool try_take(coir__worker *w, struct sem *s, uint64_t n, const coir__task *self)
 {
-    if (sem_grab(s, n))
+    if (sem_grab(w, s, n))
         return true;
     coir__chain served = {0};
     coir__lock_take(&s->lock);
@@ -148,7 +149,7 @@ static int enter_line(coir__worker *w, coir__task *self, struct sem *s, uint64_t
 {
     if (coir__is_cancelled(self))
         return coir__scope_refuse(w, self);
-    if (sem_grab(s, n))
+    if (sem_grab(w, s, n))
         return coir__charge(w, 0);
     for (bool attended = !coir__must_attend(self);;) {
         coir__chain served = {0};
@@ -201,7 +202,7 @@ int coir_sem_acquire(coir_sem *sem)
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return acquire_slow(s);
-    if (coir__likely(sem_grab(s, 1)))
+    if (coir__likely(sem_grab(w, s, 1)))
         return coir__charge(w, 0);
     if (coir__unlikely(!coir__lock_try(&s->lock)))
         return acquire_slow(s);
@@ -248,7 +249,7 @@ static COIR__NOINLINE void release_slow(struct sem *s, uint64_t n)
 {
     coir__worker *w = coir__worker_here();
     coir__chain served = {0};
-    while (n > 0 && !sem_put(s, n)) {
+    while (n > 0 && !sem_put(w, s, n)) {
         coir__lock_take(&s->lock);
         n = hand_out_locked(s, n, &served);
         coir__lock_drop(&s->lock);
@@ -260,7 +261,8 @@ void coir_sem_release_n(coir_sem *sem, size_t n)
 {
     struct sem *s = sem_of(sem);
     check_sum(s, n);
-    if (coir__unlikely(!sem_put(s, n)))
+    coir__worker *w = coir__worker_here();
+    if (coir__unlikely(!sem_put(w, s, n)))
         release_slow(s, n);
 }
 

@@ -36,6 +36,13 @@ typedef struct coir__select_node {
     int32_t outcome; /* of the case, stored by the claimer */
 } coir__select_node;
 
+/* Whether the caller must refuse at entry, or has no worker that could be used (coir__nobody). */
+COIR__INLINE bool coir__is_cancelled_or_thread(const coir__task *self)
+{
+    return (atomic_load_explicit(&self->attention, memory_order_relaxed) &
+            (COIR__ATTENTION_CANCELLED | COIR__ATTENTION_THREAD)) != 0;
+}
+
 /* Whether the caller must refuse at entry. */
 COIR__INLINE bool coir__is_cancelled(const coir__task *self)
 {
@@ -113,6 +120,29 @@ COIR__INLINE void coir__short_leave(coir__worker *w, coir__lock *lock, bool priv
     else
         coir__lock_drop(lock);
 }
+
+/*
+ * Compare-and-swap of a word of an object that is locked by that word alone: a load and a store while private. `w` is the
+ * caller's worker. Acquires and releases.
+ */
+#define COIR__DEFINE_SWAP(name, type)                                                              \
+    COIR__INLINE bool name(coir__worker *w, _Atomic type *word, type from, type to)                \
+    {                                                                                              \
+        if (coir__likely(coir__private_enter(w))) {                                                \
+            bool same = atomic_load_explicit(word, memory_order_relaxed) == from;                  \
+            if (coir__likely(same))                                                                \
+                atomic_store_explicit(word, to, memory_order_relaxed);                             \
+            coir__private_leave(w);                                                                \
+            return same;                                                                           \
+        }                                                                                          \
+        coir__private_leave(w);                                                                    \
+        return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_acq_rel,      \
+                                                       memory_order_relaxed);                      \
+    }
+
+COIR__DEFINE_SWAP(coir__swap_pointer, uintptr_t)
+COIR__DEFINE_SWAP(coir__swap_32, uint32_t)
+COIR__DEFINE_SWAP(coir__swap_64, uint64_t)
 
 /* Takes `t` out of a single wait, and its node, the first of the list, out of that. False: it is a select's, or somebody else
  * was first; nothing has happened. HOT. */
