@@ -739,6 +739,8 @@ bool coir__worker_pump(coir__worker *w, int64_t budget)
     bool done = pump(w, end);
     if (!done)
         w->engine->wake(w->loop);
+    if (coir__unlikely(w->unblock != 0)) /* a tick may not have followed the last task */
+        coir__signal_unblock(w);
     trim_now_and_then(w);
     coir__fpenv_load(fp);
     eh_put_back(w, outer);

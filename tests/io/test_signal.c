@@ -415,8 +415,11 @@ TEST(two_runtimes_share_a_signal)
     CHECK_EQ(p.waiting, 4);
 }
 
+/* After a run_once's time is over. */
 static int embedded_wait(void *arg)
 {
+    for (int64_t end = coir_now() + COIR_MS(3); coir_now() < end;)
+        continue;
     *(int *)arg = wait_for(SIGUSR1);
     return 0;
 }
