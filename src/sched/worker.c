@@ -172,7 +172,7 @@ static COIR__NOINLINE int yield_to_fresh(coir__worker *w, coir__task *self, coir
     return coir__leave(w, self, next, &w->tail, tail + 1);
 }
 
-/* HOT: 4 to 5 ns between two tasks (bench/yield). The caller becomes visible in the ring by the store in the switch. */
+/* HOT: 4 to 5 ns between two tasks (benches/yield). The caller becomes visible in the ring by the store in the switch. */
 void coir_yield(void)
 {
     coir__worker *w = coir__worker_or_null();

@@ -12,7 +12,7 @@
  *     While the ring has elements it is left alone: else it would be given a later one first, or be told of the end too soon.
  *
  * Lock: c->lock guards everything. The waiting task parks with it (base/lock.h).
- * Cost: a send and a receive take the lock once each; no allocation, no system call. HOT: bench/pingpong. The functions
+ * Cost: a send and a receive take the lock once each; no allocation, no system call. HOT: benches/pingpong. The functions
  * that park are leaves but for tail calls, so that they land in the caller: what is unusual (contention, odd element sizes,
  * deadlines) goes to a `_slow` twin by a tail call. A lock-free ring was not tried: rendezvous needs the waiters anyway.
  */
@@ -306,7 +306,7 @@ static COIR__NOINLINE int recv_locked(coir__worker *w, coir__task *self, coir_ch
     return recv_short(w, self, c, elem, false);
 }
 
-/* HOT: bench/pingpong. */
+/* HOT: benches/pingpong. */
 int coir_chan_send(coir_chan *c, const void *elem)
 {
     coir__worker *w = coir__worker_near();
