@@ -596,6 +596,7 @@ bool coir__dump_wanted(void)
 void coir_dump(int fd)
 {
     struct dump d = {.fd = fd};
+    coir__private_look();
     for (uint16_t i = 1; i < COIR__RUNTIMES_MAX; i++)
         if (atomic_load_explicit(&coir__runtimes[i], memory_order_relaxed))
             dump_runtime(&d, i);

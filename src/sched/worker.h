@@ -255,6 +255,10 @@ void coir__private_begin_locked(coir__runtime *rt, bool from_thread);
 void coir__private_thread_begin(void);
 void coir__private_thread_end(void);
 
+/* The caller is about to look at tasks, under their scope locks. A thread that has never called makes all runtimes shared, but
+ * does not become known; it may be in a signal handler, so it gives up after a while. */
+void coir__private_look(void);
+
 /* -- leaving (worker.c) ----------------------------------------------------------------------------------------- */
 
 coir__task *coir__pick_ring(coir__worker *w);
