@@ -91,7 +91,8 @@ static int mutex_park(struct coir__mutex *m, coir__worker *w, coir__task *self, 
 {
     bool starving = is_starving(m, w, c), again = c->woken;
     coir__lock_take(&m->lock);
-    atomic_fetch_or_explicit(&m->owner, WAITERS, memory_order_relaxed);
+    if (!(atomic_load_explicit(&m->owner, memory_order_relaxed) & WAITERS))
+        atomic_fetch_or_explicit(&m->owner, WAITERS, memory_order_relaxed);
     if (again)
         atomic_fetch_and_explicit(&m->owner, ~WOKEN_ONE, memory_order_relaxed);
     c->woken = false;

@@ -120,6 +120,44 @@ TASK_TEST(the_line_of_a_waiting_task_names_the_writer_or_counts_the_readers)
     CHECK_EQ(coir_group_end(&g), 0);
 }
 
+typedef struct meeting {
+    coir_mutex m;
+    coir_cond c;
+    coir_barrier b;
+} meeting;
+
+static int wait_for_condition(void *arg)
+{
+    meeting *a = arg;
+    CHECK_EQ(coir_mutex_lock(&a->m), 0);
+    CHECK_EQ(coir_cond_wait(&a->c, &a->m), 0);
+    coir_mutex_unlock(&a->m);
+    return 0;
+}
+
+static int wait_at_barrier(void *arg)
+{
+    meeting *a = arg;
+    return coir_barrier_wait(&a->b);
+}
+
+TASK_TEST(waits_for_conditions_and_barriers_show_their_addresses)
+{
+    meeting a = {.b = COIR_BARRIER_INIT(2)};
+    char what[64];
+    coir_group g;
+    coir_group_begin(&g, 0);
+    SPAWN_NAMED(&g, "condition", wait_for_condition, &a);
+    SPAWN_NAMED(&g, "barrier", wait_at_barrier, &a);
+    snprintf(what, sizeof what, " for condition %p", (void *)&a.c);
+    await_state("condition", what);
+    snprintf(what, sizeof what, " for barrier %p", (void *)&a.b);
+    await_state("barrier", what);
+    coir_cond_signal(&a.c);
+    CHECK_EQ(coir_barrier_wait(&a.b), 1);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
 static _Atomic bool thread_may_go;
 
 static int hold_in_thread(void *arg)
