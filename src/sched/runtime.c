@@ -114,15 +114,17 @@ static int apply_stack(coir_options *o)
         return 0;
     if (strcmp(text, "lazy") == 0)
         o->stack_strategy = COIR_STACK_LAZY;
+    else if (strcmp(text, "grow") == 0)
+        o->stack_strategy = COIR_STACK_GROW;
     else if (strcmp(text, "fixed") == 0)
         o->stack_strategy = COIR_STACK_FIXED;
     else
-        return refuse("COIR_STACK", text, "lazy or fixed");
+        return refuse("COIR_STACK", text, "lazy, grow or fixed");
     return 0;
 }
 
 struct debug_keys {
-    uint64_t seed, migrate, dump;
+    uint64_t seed, migrate, dump, census;
 };
 
 static int apply_debug_pair(char *pair, struct debug_keys *keys)
@@ -137,6 +139,8 @@ static int apply_debug_pair(char *pair, struct debug_keys *keys)
         return parse_number("COIR_DEBUG migrate", value, 1, &keys->migrate);
     if (strcmp(pair, "dump") == 0)
         return parse_number("COIR_DEBUG dump", value, 1, &keys->dump);
+    if (strcmp(pair, "census") == 0)
+        return parse_number("COIR_DEBUG census", value, 1, &keys->census);
     return refuse("COIR_DEBUG", pair, "unknown key");
 }
 
@@ -176,6 +180,8 @@ static int check_options(const coir_options *o)
         return refuse_option("stack_reserve", "too large");
     if ((unsigned)o->stack_strategy > COIR_STACK_FIXED)
         return refuse_option("stack_strategy", "unknown");
+    if (o->stack_strategy == COIR_STACK_GROW && o->flags & COIR_NO_OVERFLOW_HANDLER)
+        return refuse_option("stack_strategy", "grow works by the handler of stack overflows");
     if ((unsigned)o->engine > COIR_ENGINE_EPOLL)
         return refuse_option("engine", "unknown");
     if (o->flags & ~COIR_NO_OVERFLOW_HANDLER)
@@ -207,6 +213,8 @@ static int options_apply(coir__runtime *rt, const coir_options *given, struct de
         return rc;
     if (!o->clock)
         o->clock = &system_clock;
+    o->stack_strategy =
+        coir__stack_strategy(o->stack_strategy, !(o->flags & COIR_NO_OVERFLOW_HANDLER));
     if (o->workers == 0)
         o->workers = coir__cpu_count();
     rt->seed = keys->seed ? keys->seed : o->seed;
@@ -397,6 +405,8 @@ static int runtime_new(coir__runtime **ret, const coir_options *given)
     if (rc < 0)
         goto fail;
     rt->dump_on_abort = keys.dump != 0;
+    rt->census = keys.census != 0;
+    rt->stacks_grow = rt->options.stack_strategy == COIR_STACK_GROW;
     rt->worker_count = rt->options.workers;
     rt->solo = rt->worker_count == 1;
     rc = -ENOMEM;
@@ -485,7 +495,11 @@ static int run_with(coir__runtime *rt, coir_fn *fn, void *arg)
     if (rt->overflow_handler)
         rc = coir__overflow_install(&overflow_hooks);
     if (rc == 0) {
+        if (rt->stacks_grow)
+            coir__stack_adapt_handlers();
         rc = runtime_run_here(rt, fn, arg);
+        if (rt->census)
+            coir__census_log(rt);
         if (rt->overflow_handler)
             coir__overflow_remove();
     }

@@ -17,6 +17,8 @@ struct coir__runtime {
     unsigned worker_count;
     coir__worker **workers;
     coir__stack_pool *stacks;
+    bool stacks_grow; /* strategy: memory must be touched before the kernel sees it */
+    bool census;      /* COIR_DEBUG=census=1: every task's use of its stack is measured */
     const coir_engine *engine;
     uint64_t seed;
     bool overflow_handler;

@@ -48,6 +48,10 @@ void coir__resolver_stop(coir__runtime *rt);
 /* io/op.c: the table of operations of a runtime that has ended. */
 void coir__ops_free(coir__runtime *rt);
 
+/* debug/census.c: a task of `rt` spawned there has ended, and has used so much of its stack. And all of that, as lines. */
+void coir__census_note(const char *file, int line, size_t reserve, size_t used);
+void coir__census_log(coir__runtime *rt);
+
 /* debug/misuse.c: names the task, then aborts. */
 COIR__NORETURN void coir__misuse(const char *format, ...) COIR__PRINTF(1, 2);
 
