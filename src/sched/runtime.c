@@ -213,8 +213,8 @@ static int options_apply(coir__runtime *rt, const coir_options *given, struct de
         return rc;
     if (!o->clock)
         o->clock = &system_clock;
-    o->stack_strategy =
-        coir__stack_strategy(o->stack_strategy, !(o->flags & COIR_NO_OVERFLOW_HANDLER));
+    o->stack_strategy = coir__stack_strategy(o->stack_strategy,
+                                             !(o->flags & COIR_NO_OVERFLOW_HANDLER));
     if (o->workers == 0)
         o->workers = coir__cpu_count();
     rt->seed = keys->seed ? keys->seed : o->seed;

@@ -23,10 +23,7 @@
 #define UNCHECKED __attribute__((no_sanitize("address"), no_sanitize("thread"), noinline))
 #endif
 
-static char *page_of(const void *address)
-{
-    return (char *)((uintptr_t)address & ~(PAGE - 1));
-}
+static char *page_of(const void *address) { return (char *)((uintptr_t)address & ~(PAGE - 1)); }
 
 /* The lowest page of [low, high) that there is; `high` if none. */
 static char *lowest_page(char *low, char *high)

@@ -30,7 +30,8 @@
 #define PAGE ((uintptr_t)4096)
 #define STEP_MAX ((size_t)1 << 20)
 #define SPURIOUS_MAX 64u
-#define SIGNAL_FRAME 8192u /* what the kernel may want below the stack pointer, if it does not say */
+#define SIGNAL_FRAME                                                                               \
+    8192u /* what the kernel may want below the stack pointer, if it does not say */
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51 /* Linux 5.14 on x86 */
@@ -98,10 +99,7 @@ unsigned coir__grow_begin(char *base, unsigned class_, unsigned n)
 
 static char *slot_of(const coir__stack *s) { return s->bottom - coir__stack_guard(s->class_); }
 
-static char *page_of(const char *address)
-{
-    return (char *)((uintptr_t)address & ~(PAGE - 1));
-}
+static char *page_of(const char *address) { return (char *)((uintptr_t)address & ~(PAGE - 1)); }
 
 /* Where the floor goes for the sake of an address. */
 static char *floor_for(const coir__stack *s, char *floor, const char *address)
@@ -119,7 +117,8 @@ int coir__stack_commit(coir__stack *s, const char *address)
     while (address < floor && floor > s->bottom) {
         char *to = floor_for(s, floor, address);
         if (!make_accessible(to, floor)) {
-            to = address > s->bottom ? page_of(address) : s->bottom; /* memory is short: no more than needed */
+            to = address > s->bottom ? page_of(address)
+                                     : s->bottom; /* memory is short: no more than needed */
             if (!make_accessible(to, floor))
                 return -ENOMEM;
         }

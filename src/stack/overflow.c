@@ -196,8 +196,9 @@ static void report_thread(const siginfo_t *info, const ucontext_t *context)
     if (!b || !is_thread_overflow(b, address, context_sp(context)) ||
         address == context_pc(context) || (address >= b->low && info->si_code != SEGV_MAPERR))
         return;
-    coir__log("stack overflow on a worker's own stack (%zu KiB), where hooks and engines run; in no task",
-              (b->high - b->low) >> 10);
+    coir__log(
+        "stack overflow on a worker's own stack (%zu KiB), where hooks and engines run; in no task",
+        (b->high - b->low) >> 10);
     backtrace_print(context_pc(context));
     abort();
 }
@@ -333,8 +334,8 @@ int coir__overflow_thread_begin(void **keep)
     if (sigaltstack(NULL, &stack) == 0 && !(stack.ss_flags & SS_DISABLE))
         return 0;
     size_t size = handler_stack_size();
-    char *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
+                        -1, 0);
     if (memory == MAP_FAILED)
         return -ENOMEM;
     stack = (stack_t){.ss_sp = memory + HEADER, .ss_size = size - HEADER};

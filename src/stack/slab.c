@@ -156,8 +156,8 @@ static unsigned map_slots(coir__slab *s, unsigned n)
     if (s->strategy == COIR_STACK_FIXED)
         s->base = map_fixed(slot, coir__stack_guard(s->class_));
     else
-        s->base =
-            map_reserved(n * slot, s->strategy == COIR_STACK_GROW ? PROT_NONE : PROT_READ | PROT_WRITE);
+        s->base = map_reserved(n * slot,
+                               s->strategy == COIR_STACK_GROW ? PROT_NONE : PROT_READ | PROT_WRITE);
     if (!s->base)
         return 0;
     s->slots = (uint8_t)n;

@@ -49,7 +49,7 @@ struct stack_class {
 
 struct coir__stack_pool {
     coir__lock lock;
-    atomic_bool trimming; /* one at a time */
+    atomic_bool trimming;         /* one at a time */
     coir_stack_strategy strategy; /* not AUTO */
     bool trims_itself;
     unsigned puts; /* under the lock */

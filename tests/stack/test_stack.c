@@ -33,7 +33,8 @@ TEST(a_class_has_room_for_the_reserve_and_the_guard)
         CHECK(class_ >= COIR__STACK_CLASS_MIN && class_ <= COIR__STACK_CLASS_MAX);
         size_t slot = coir__slot_size(class_);
         CHECK_GE(slot, reserves[i] + coir__stack_guard(class_));
-        CHECK(slot < 2 * (reserves[i] + coir__stack_guard(class_)) || coir__stack_usable(class_) <= KIB(64));
+        CHECK(slot < 2 * (reserves[i] + coir__stack_guard(class_)) ||
+              coir__stack_usable(class_) <= KIB(64));
     }
 }
 
