@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# Headers, both libraries, coir.pc, and the CMake package (coir::coir, coir::coir_static).
+# Headers, both libraries, manual pages, coir.pc, and the CMake package (coir::coir, coir::coir_static).
 
 include(CMakePackageConfigHelpers)
 
@@ -42,3 +42,26 @@ if(COIR_HAVE_URING)
 endif()
 configure_file(cmake/coir.pc.in ${PROJECT_BINARY_DIR}/coir.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/coir.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# Manual pages. Each function has a page of its own name, which only names the page that it is on. Web pages are made by
+# the target `manual` (tools/manual), in manual/html of the build folder.
+file(GLOB coir_pages CONFIGURE_DEPENDS docs/man/*.[37])
+foreach(page ${coir_pages})
+    get_filename_component(file ${page} NAME)
+    string(REGEX MATCH "[37]$" section ${file})
+    install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+    file(STRINGS ${page} names REGEX "^\\.Fo coir_")
+    foreach(name ${names})
+        string(REPLACE ".Fo " "" name ${name})
+        if(NOT EXISTS ${PROJECT_SOURCE_DIR}/docs/man/${name}.3)
+            file(WRITE ${PROJECT_BINARY_DIR}/manual/man3/${name}.3 ".so man3/${file}\n")
+            install(FILES ${PROJECT_BINARY_DIR}/manual/man3/${name}.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
+        endif()
+    endforeach()
+endforeach()
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${coir_pages})
+if(COIR_TOP_LEVEL)
+    add_custom_target(manual
+        COMMAND ${PROJECT_SOURCE_DIR}/tools/manual html ${PROJECT_BINARY_DIR}/manual/html
+        WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} VERBATIM)
+endif()

@@ -4,6 +4,8 @@
  *
  *   echo --serve [host:port]    serves until it is stopped (default :8080)
  *   echo                        serves itself for a moment and checks the answers
+ *
+ * @expect 20 clients got all of their messages back
  */
 #include <coir.h>
 #include <coir/net.h>

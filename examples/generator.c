@@ -4,6 +4,14 @@
  *
  * Each walk is an ordinary recursive function that gives out what it meets. A coroutine keeps its place in the recursion
  * between two resumes, so the walks can be advanced in turns; no thread and no runtime is involved.
+ *
+ * @expect 1 is 1
+ * @expect 2 is 2
+ * @expect 3 is 3
+ * @expect 1 is 1
+ * @expect 2 is 2
+ * @expect 3 is not 9
+ * @expect told apart
  */
 #include <coir/coro.h>
 #include <stdio.h>

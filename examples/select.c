@@ -4,6 +4,8 @@
  *
  * Exactly one case happens; the others leave no trace. Each case has a result of its own. A channel that has been closed
  * is ready (-EPIPE) for ever, so it is taken out of the race by setting the case's object to NULL.
+ *
+ * @expect * warm and * cold readings, then the button was pressed
  */
 #include <coir.h>
 #include <stdio.h>

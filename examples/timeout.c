@@ -5,6 +5,12 @@
  * Inside a scope every waiting call sees -ECANCELED, whoever the cause is. Where the scope ends it is told apart: its own
  * deadline becomes -ETIMEDOUT and is over with it, so one can try again; a cancellation from outside stays, and the
  * task should end. Cleanup that must wait although cancelled is done under a shield.
+ *
+ * @expect attempt: Connection timed out
+ * @expect attempt: Connection timed out
+ * @expect attempt: Success
+ * @expect job: Operation canceled, because: somebody pressed the button
+ * @expect goodbye: Success
  */
 #include <coir.h>
 #include <stdio.h>

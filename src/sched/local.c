@@ -44,6 +44,7 @@ static void thread_free(void *worker)
     coir__worker *w = worker;
     coir__task *t = w->thread_task;
     coir__worker_set(NULL);
+    coir__private_thread_end();
     coir__lock_take(&t->scope_lock); /* a dump may be looking */
     char *name = t->name;
     t->name = NULL;
@@ -87,6 +88,7 @@ static COIR__COLD coir__worker *thread_begin(void)
     atomic_store_explicit(&w->odd, COIR__ODD_ALWAYS, memory_order_relaxed);
     w->eh = &no_eh;
     coir__rng_init(&w->rng, (uint64_t)(uintptr_t)w);
+    coir__private_thread_begin();
     coir__worker_set(w);
     return w;
 }

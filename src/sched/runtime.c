@@ -268,6 +268,7 @@ static int runtime_enter(coir__runtime *rt)
         if (atomic_load(&coir__runtimes[i]))
             continue;
         rt->index = i;
+        coir__private_begin_locked(rt, coir__worker_or_null() != NULL);
         atomic_store(&coir__runtimes[i], rt);
         runtimes_live++;
         rc = 0;

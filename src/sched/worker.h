@@ -18,6 +18,16 @@
  * I3  A task is in one queue at most, and in none while its registers are not saved.
  * I4  The slot holds woken tasks, which have a stack; new ones go to the ring.
  * I5  While the ring is not empty, lifo_left is at most COIR__LIFO_MAX.
+ *
+ * Private: as long as a runtime has one worker, there is no other runtime, and no plain thread has ever called, nobody but this
+ * worker can touch an object its tasks use. Then a short operation needs neither the object's lock nor a claim by
+ * compare-and-swap. The first other thread makes it shared for good (private.c), before its first call does anything:
+ *
+ *   worker  busy = 1; (compiler fence) shared? -> leave, and go the locked way; the operation; busy = 0, by the switch if it parks
+ *   other   shared = true; heavy fence; wait until busy == 0
+ *
+ * I6  Between coir__private_enter() and leave there are a few dozen instructions: no call that waits, no lock.
+ * I7  A thread that is not this worker touches no object's lock, list or waiter before coir__worker_here() has made it known.
  */
 
 #include <coir/loop.h>
@@ -74,7 +84,9 @@ struct coir__worker {
     bool solo;   /* nobody can steal */
     _Atomic uint8_t odd;   /* coir__odd: a yield goes the long way */
     bool chaos;            /* COIR_DEBUG=migrate=1 */
+    _Atomic bool shared;   /* others may use what this worker's tasks use */
     _Atomic uint32_t tail; /* owner writes */
+    _Atomic uint32_t busy; /* in a private operation */
     uint32_t private_count;
     uint32_t since; /* the last tick's time, as wait notes have it */
     coir__runtime *runtime;
@@ -220,6 +232,28 @@ COIR__INLINE uint32_t coir__since_of(int64_t now)
 {
     return (uint32_t)(now >> COIR__SINCE_SHIFT) << 8;
 }
+
+/* -- private operations ------------------------------------------------------------------------------------------ */
+
+/* True: until the leave no other thread runs in any of this process's objects. False: leave at once, and use locks. */
+COIR__INLINE bool coir__private_enter(coir__worker *w)
+{
+    atomic_store_explicit(&w->busy, 1, memory_order_relaxed);
+    coir__compiler_fence(); /* pairs with the heavy fence in private.c */
+    return coir__likely(!atomic_load_explicit(&w->shared, memory_order_relaxed));
+}
+
+COIR__INLINE void coir__private_leave(coir__worker *w)
+{
+    atomic_store_explicit(&w->busy, 0, memory_order_release);
+}
+
+/* A runtime comes up; `from_thread`: on a thread that has called before. coir__runtimes_lock is held. */
+void coir__private_begin_locked(coir__runtime *rt, bool from_thread);
+
+/* A plain thread calls for the first time, or ends. */
+void coir__private_thread_begin(void);
+void coir__private_thread_end(void);
 
 /* -- leaving (worker.c) ----------------------------------------------------------------------------------------- */
 

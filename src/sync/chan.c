@@ -167,11 +167,23 @@ static COIR__NOINLINE int recv_slow(coir_chan *c, void *elem)
     return coir__park(w, self, &c->lock, COIR__WAIT_RECV);
 }
 
-/* The lock is held, and there is more to it than the short way does. */
+/* There is more to it than the short way does. */
+static COIR__NOINLINE int send_leave_slow(coir__worker *w, coir_chan *c, const void *elem)
+{
+    coir__private_leave(w);
+    return send_slow(c, elem);
+}
+
 static COIR__NOINLINE int send_unlock_slow(coir_chan *c, const void *elem)
 {
     coir__lock_drop(&c->lock);
     return send_slow(c, elem);
+}
+
+static COIR__NOINLINE int recv_leave_slow(coir__worker *w, coir_chan *c, void *elem)
+{
+    coir__private_leave(w);
+    return recv_slow(c, elem);
 }
 
 static COIR__NOINLINE int recv_unlock_slow(coir_chan *c, void *elem)
@@ -180,14 +192,99 @@ static COIR__NOINLINE int recv_unlock_slow(coir_chan *c, void *elem)
     return recv_slow(c, elem);
 }
 
-/* From a full ring, whose room goes to a sender that has been claimed (I4). The lock is held. */
-static COIR__NOINLINE int recv_refill(coir__worker *w, coir_chan *c, void *elem, coir__node *sender)
+COIR__INLINE int send_short(coir__worker *w, coir__task *self, coir_chan *c, const void *elem,
+                            bool private)
+{
+    coir__link *first = c->receivers.next;
+    if (coir__unlikely(c->odd))
+        goto slow;
+    if (first != &c->receivers) {
+        coir__node *receiver = (coir__node *)(void *)first;
+        coir__task *t = receiver->task;
+        if (coir__unlikely(!coir__claim_single(t, &c->receivers, first, private)))
+            goto slow;
+        copy_simple(receiver->data, elem, c->elem_size);
+        coir__short_leave(w, &c->lock, private);
+        return coir__wake_single(w, t);
+    }
+    if (c->count == c->capacity) {
+        coir__wait_queue_ready(self, &c->senders, (void *)(uintptr_t)elem);
+        return coir__park_way(w, self, &c->lock, COIR__WAIT_SEND, private);
+    }
+    ring_push(c, elem, true);
+    coir__short_leave(w, &c->lock, private);
+    return coir__charge(w, 0);
+slow:
+    return private ? send_leave_slow(w, c, elem) : send_unlock_slow(c, elem);
+}
+
+/* From a full ring, whose room goes to a sender that has been claimed (I4). */
+COIR__INLINE int recv_refill(coir__worker *w, coir_chan *c, void *elem, coir__node *sender,
+                             bool private)
 {
     coir__task *t = sender->task;
     ring_pop(c, elem, true);
     ring_push(c, sender->data, true);
-    coir__lock_drop(&c->lock);
+    coir__short_leave(w, &c->lock, private);
     return coir__wake_single(w, t);
+}
+
+static COIR__NOINLINE int recv_refill_private(coir__worker *w, coir_chan *c, void *elem,
+                                              coir__node *sender)
+{
+    return recv_refill(w, c, elem, sender, true);
+}
+
+static COIR__NOINLINE int recv_refill_locked(coir__worker *w, coir_chan *c, void *elem,
+                                             coir__node *sender)
+{
+    return recv_refill(w, c, elem, sender, false);
+}
+
+COIR__INLINE int recv_short(coir__worker *w, coir__task *self, coir_chan *c, void *elem,
+                            bool private)
+{
+    coir__link *first = c->senders.next;
+    if (coir__unlikely(c->odd))
+        goto slow;
+    if (first != &c->senders) {
+        coir__node *sender = (coir__node *)(void *)first;
+        coir__task *t = sender->task;
+        if (coir__unlikely(!coir__claim_single(t, &c->senders, first, private)))
+            goto slow;
+        if (c->count > 0)
+            return private ? recv_refill_private(w, c, elem, sender)
+                           : recv_refill_locked(w, c, elem, sender);
+        copy_simple(elem, sender->data, c->elem_size);
+        coir__short_leave(w, &c->lock, private);
+        return coir__wake_single(w, t);
+    }
+    if (c->count == 0) {
+        coir__wait_queue_ready(self, &c->receivers, elem);
+        return coir__park_way(w, self, &c->lock, COIR__WAIT_RECV, private);
+    }
+    ring_pop(c, elem, true);
+    coir__short_leave(w, &c->lock, private);
+    return coir__charge(w, 0);
+slow:
+    return private ? recv_leave_slow(w, c, elem) : recv_unlock_slow(c, elem);
+}
+
+static COIR__NOINLINE int send_locked(coir__worker *w, coir__task *self, coir_chan *c,
+                                      const void *elem)
+{
+    coir__private_leave(w);
+    if (coir__unlikely(!coir__lock_try(&c->lock)))
+        return send_slow(c, elem);
+    return send_short(w, self, c, elem, false);
+}
+
+static COIR__NOINLINE int recv_locked(coir__worker *w, coir__task *self, coir_chan *c, void *elem)
+{
+    coir__private_leave(w);
+    if (coir__unlikely(!coir__lock_try(&c->lock)))
+        return recv_slow(c, elem);
+    return recv_short(w, self, c, elem, false);
 }
 
 /* HOT: bench/pingpong. */
@@ -197,27 +294,9 @@ int coir_chan_send(coir_chan *c, const void *elem)
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return send_slow(c, elem);
-    if (coir__unlikely(!coir__lock_try(&c->lock)))
-        return send_slow(c, elem);
-    if (coir__unlikely(c->odd))
-        return send_unlock_slow(c, elem);
-    coir__link *first = c->receivers.next;
-    if (first != &c->receivers) {
-        coir__node *receiver = (coir__node *)(void *)first;
-        coir__task *t = receiver->task;
-        if (coir__unlikely(!coir__claim_single(t, &c->receivers, first)))
-            return send_unlock_slow(c, elem);
-        copy_simple(receiver->data, elem, c->elem_size);
-        coir__lock_drop(&c->lock);
-        return coir__wake_single(w, t);
-    }
-    if (c->count == c->capacity) {
-        coir__wait_queue_ready(self, &c->senders, (void *)(uintptr_t)elem);
-        return coir__park_short(w, self, &c->lock, COIR__WAIT_SEND);
-    }
-    ring_push(c, elem, true);
-    coir__lock_drop(&c->lock);
-    return coir__charge(w, 0);
+    if (!coir__private_enter(w))
+        return send_locked(w, self, c, elem);
+    return send_short(w, self, c, elem, true);
 }
 
 /* HOT. */
@@ -227,29 +306,9 @@ int coir_chan_recv(coir_chan *c, void *elem)
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return recv_slow(c, elem);
-    if (coir__unlikely(!coir__lock_try(&c->lock)))
-        return recv_slow(c, elem);
-    if (coir__unlikely(c->odd))
-        return recv_unlock_slow(c, elem);
-    coir__link *first = c->senders.next;
-    if (first != &c->senders) {
-        coir__node *sender = (coir__node *)(void *)first;
-        coir__task *t = sender->task;
-        if (coir__unlikely(!coir__claim_single(t, &c->senders, first)))
-            return recv_unlock_slow(c, elem);
-        if (c->count > 0)
-            return recv_refill(w, c, elem, sender);
-        copy_simple(elem, sender->data, c->elem_size);
-        coir__lock_drop(&c->lock);
-        return coir__wake_single(w, t);
-    }
-    if (c->count == 0) {
-        coir__wait_queue_ready(self, &c->receivers, elem);
-        return coir__park_short(w, self, &c->lock, COIR__WAIT_RECV);
-    }
-    ring_pop(c, elem, true);
-    coir__lock_drop(&c->lock);
-    return coir__charge(w, 0);
+    if (!coir__private_enter(w))
+        return recv_locked(w, self, c, elem);
+    return recv_short(w, self, c, elem, true);
 }
 
 int coir_chan_try_send(coir_chan *c, const void *elem)
@@ -358,6 +417,7 @@ void coir_chan_free(coir_chan *c)
 {
     if (!c)
         return;
+    coir__worker_here();
     coir__lock_take(&c->lock); /* whoever woke the caller may still be about to release it */
     bool waited_for = !coir__list_is_empty(&c->receivers) || !coir__list_is_empty(&c->senders);
     coir__lock_drop(&c->lock);
@@ -374,6 +434,7 @@ void coir_chan_free(coir_chan *c)
 
 size_t coir_chan_len(coir_chan *c)
 {
+    coir__worker_here(); /* I7 of sched/worker.h */
     coir__lock_take(&c->lock);
     size_t count = c->count;
     coir__lock_drop(&c->lock);
@@ -384,6 +445,7 @@ size_t coir_chan_cap(coir_chan *c) { return c->capacity; }
 
 void coir_chan_on_drop(coir_chan *c, void (*drop)(void *elem))
 {
+    coir__worker_here();
     coir__lock_take(&c->lock);
     c->drop = drop;
     coir__lock_drop(&c->lock);

@@ -33,13 +33,10 @@ static COIR__NOINLINE int wait_slow(struct coir__event *e)
     return coir__park(w, self, &e->lock, COIR__WAIT_EVENT);
 }
 
-int coir_event_wait(coir_event *event)
+/* Others may be at it too. */
+static COIR__NOINLINE int wait_locked(coir__worker *w, coir__task *self, struct coir__event *e)
 {
-    struct coir__event *e = event_of(event);
-    coir__worker *w = coir__worker_near();
-    coir__task *self = w->current;
-    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
-        return wait_slow(e);
+    coir__private_leave(w);
     if (coir__unlikely(!coir__lock_try(&e->lock)))
         return wait_slow(e);
     if (e->set) {
@@ -47,7 +44,25 @@ int coir_event_wait(coir_event *event)
         return coir__charge(w, 0);
     }
     coir__wait_queue(self, &e->waiters, NULL);
-    return coir__park_short(w, self, &e->lock, COIR__WAIT_EVENT);
+    return coir__park_way(w, self, &e->lock, COIR__WAIT_EVENT, false);
+}
+
+/* HOT. */
+int coir_event_wait(coir_event *event)
+{
+    struct coir__event *e = event_of(event);
+    coir__worker *w = coir__worker_near();
+    coir__task *self = w->current;
+    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
+        return wait_slow(e);
+    if (!coir__private_enter(w))
+        return wait_locked(w, self, e);
+    if (e->set) {
+        coir__private_leave(w);
+        return coir__charge(w, 0);
+    }
+    coir__wait_queue(self, &e->waiters, NULL);
+    return coir__park_way(w, self, &e->lock, COIR__WAIT_EVENT, true);
 }
 
 void coir_event_set(coir_event *event)
@@ -64,6 +79,7 @@ void coir_event_set(coir_event *event)
 void coir_event_reset(coir_event *event)
 {
     struct coir__event *e = event_of(event);
+    coir__worker_here(); /* I7 of sched/worker.h */
     coir__lock_take(&e->lock);
     e->set = false;
     coir__lock_drop(&e->lock);
@@ -72,6 +88,7 @@ void coir_event_reset(coir_event *event)
 bool coir_event_is_set(coir_event *event)
 {
     struct coir__event *e = event_of(event);
+    coir__worker_here();
     coir__lock_take(&e->lock);
     bool set = e->set;
     coir__lock_drop(&e->lock);

@@ -53,9 +53,9 @@ COIR__NOINLINE int coir__wake_single_slow(coir__worker *w, coir__task *t)
 }
 
 /* Nothing woken is at hand, or its turn is over. */
-COIR__NOINLINE int coir__park_picking(coir__worker *w, coir__task *self, coir__lock *lock)
+COIR__NOINLINE int coir__park_picking(coir__worker *w, coir__task *self, _Atomic uint32_t *word)
 {
-    return coir__leave(w, self, coir__pick(w), &lock->word, 0);
+    return coir__leave(w, self, coir__pick(w), word, 0);
 }
 
 /* The task saw the mark of a canceller after it had shown its wait; or it is a thread. */

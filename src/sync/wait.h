@@ -91,14 +91,34 @@ COIR__INLINE void coir__wake(coir__worker *w, coir__node *n, uint32_t was, int32
         coir__runnable(w, t);
 }
 
+/*
+ * The short ways. An operation that is done often has two, which differ in a constant: `private` (sched/worker.h), between
+ * coir__private_enter() and coir__short_leave(), where the object's lock is neither taken nor needed, and locked.
+ */
+
+COIR__INLINE void coir__short_leave(coir__worker *w, coir__lock *lock, bool private)
+{
+    if (private)
+        coir__private_leave(w);
+    else
+        coir__lock_drop(lock);
+}
+
 /* Takes `t` out of a single wait, and its node, the first of the list, out of that. False: it is a select's, or somebody else
  * was first; nothing has happened. HOT. */
-COIR__INLINE bool coir__claim_single(coir__task *t, coir__link *list, coir__link *first)
+COIR__INLINE bool coir__claim_single(coir__task *t, coir__link *list, coir__link *first,
+                                     bool private)
 {
     uint32_t waiting = COIR__PARK_WAITING;
-    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
-            &t->park, &waiting, COIR__PARK_ACTIVE, memory_order_acq_rel, memory_order_relaxed)))
+    if (private) {
+        if (coir__unlikely(atomic_load_explicit(&t->park, memory_order_relaxed) != waiting))
+            return false;
+        atomic_store_explicit(&t->park, COIR__PARK_ACTIVE, memory_order_relaxed);
+    } else if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
+                   &t->park, &waiting, COIR__PARK_ACTIVE, memory_order_acq_rel,
+                   memory_order_relaxed))) {
         return false;
+    }
     coir__link *second = first->next;
     list->next = second;
     second->prev = list;
@@ -142,7 +162,7 @@ coir__node *coir__claim_all(coir__link *list);
 void coir__wake_all(coir__worker *w, coir__node *chain, int32_t outcome);
 
 int coir__park_refused(coir__worker *w, coir__task *self, coir__lock *lock);
-int coir__park_picking(coir__worker *w, coir__task *self, coir__lock *lock);
+int coir__park_picking(coir__worker *w, coir__task *self, _Atomic uint32_t *word);
 
 /* Shows that the task waits; its node is queued under `lock`. */
 COIR__INLINE void coir__park_show(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind)
@@ -164,24 +184,39 @@ COIR__INLINE int coir__park(coir__worker *w, coir__task *self, coir__lock *lock,
 
 /*
  * The same for a caller whose attention word was 0 at entry. HOT: nothing but tail calls, so that no register need be
- * saved; what is not the common case (a woken task in the slot) is left to others.
+ * saved; what is not the common case (a woken task in the slot) is left to others. While private nobody can have
+ * changed the attention word since then.
  */
-COIR__INLINE int coir__park_short(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind)
+COIR__INLINE int coir__park_way(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind,
+                                bool private)
 {
+    _Atomic uint32_t *word = private ? &w->busy : &lock->word;
     coir__park_show(w, self, lock, kind);
     coir__compiler_fence(); /* pairs with the canceller's heavy fence; without membarrier attention is not 0 */
-    if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
+    if (!private &&
+        coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return coir__park_refused(w, self, lock);
     if (coir__unlikely(--w->budget < 0) || coir__unlikely(--w->lifo_left < 0))
-        return coir__park_picking(w, self, lock);
-    coir__task *next = coir__lifo_take(w);
+        return coir__park_picking(w, self, word);
+    coir__task *next;
+    if (private) { /* nobody steals */
+        next = atomic_load_explicit(&w->lifo, memory_order_relaxed);
+        atomic_store_explicit(&w->lifo, NULL, memory_order_relaxed);
+    } else {
+        next = coir__lifo_take(w);
+    }
     if (coir__unlikely(!next))
-        return coir__park_picking(w, self, lock);
+        return coir__park_picking(w, self, word);
     assert(next->ctx.sp); /* worker.h, I4 */
     w->current = next;
     if (coir__unlikely(coir__eh_in_use(w)))
-        return coir__leave_keeping(w, self, next, &lock->word, 0);
-    return coir__switch(&self->ctx, &next->ctx, &lock->word, 0);
+        return coir__leave_keeping(w, self, next, word, 0);
+    return coir__switch(&self->ctx, &next->ctx, word, 0);
+}
+
+COIR__INLINE int coir__park_short(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind)
+{
+    return coir__park_way(w, self, lock, kind, false);
 }
 
 /* Parks as coir__park() does, uncancellably: for what must be waited for. Not a tail call. */
