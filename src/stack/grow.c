@@ -20,9 +20,10 @@
  *
  * Cost: a fault with its signal 4 us, of which mprotect 1; a stack's first 64 KiB are made accessible with its slab.
  */
-#include <stdio.h>
+#include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "stack/slab.h"
@@ -47,14 +48,23 @@ void coir__grow_fail_next(int n) { atomic_store(&failures, n); }
 
 /* -- choosing --------------------------------------------------------------------------------------------------- */
 
+/* Read once: it hardly ever changes, and a run may be short. */
 static int overcommit_mode(void)
 {
+    static atomic_int known = -1;
     int mode = atomic_load(&forced_mode);
-    FILE *f = mode < 0 ? fopen("/proc/sys/vm/overcommit_memory", "re") : NULL;
-    if (f && fscanf(f, "%d", &mode) != 1)
-        mode = 0;
-    if (f)
-        fclose(f);
+    if (mode < 0)
+        mode = atomic_load(&known);
+    if (mode >= 0)
+        return mode;
+    char digit = '0';
+    int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read(fd, &digit, 1) != 1)
+        digit = '0';
+    if (fd >= 0)
+        close(fd);
+    mode = digit - '0';
+    atomic_store(&known, mode);
     return mode;
 }
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -153,7 +154,7 @@ struct thread_bounds {
 _Static_assert(sizeof(struct thread_bounds) <= HEADER, "fits");
 
 #if defined(__GLIBC__)
-static void bounds_find(struct thread_bounds *b)
+static void bounds_ask(struct thread_bounds *b)
 {
     pthread_attr_t attributes;
     void *low;
@@ -163,9 +164,23 @@ static void bounds_find(struct thread_bounds *b)
     if (pthread_attr_getstack(&attributes, &low, &size) == 0) {
         b->low = (uintptr_t)low;
         b->high = (uintptr_t)low + size;
-        b->magic = (uintptr_t)b ^ MAGIC;
     }
     pthread_attr_destroy(&attributes);
+}
+
+/* For the main thread the C library reads a file: once is enough. Only that thread comes here for it. */
+static void bounds_find(struct thread_bounds *b)
+{
+    static struct thread_bounds of_main;
+    bool is_main = syscall(SYS_gettid) == getpid();
+    if (is_main && of_main.high)
+        *b = of_main;
+    else
+        bounds_ask(b);
+    if (is_main)
+        of_main = *b;
+    if (b->high)
+        b->magic = (uintptr_t)b ^ MAGIC;
 }
 #else
 static void bounds_find(struct thread_bounds *b) { (void)b; }
