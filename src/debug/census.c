@@ -2,7 +2,7 @@
 /*
  * census.c - what tasks have used of their stacks, by the place where they were spawned.
  *
- *   stack: spawned at http.c:88: at most 6.1 KiB of 192 KiB in 20000 tasks; stack_reserve = 12 KiB would do
+ *   stack: spawned at http.c:88: at most 6.1 KiB of 192 KiB in 20000 tasks; stack_reserve = 24 KiB would do
  *
  * With COIR_DEBUG=census=1 every task begins on a clean stack and is measured when it ends (stack/depth.c). A table of
  * the process, by file and line; places beyond its size share the last entry. It is kept in the order of depth, which
