@@ -82,9 +82,12 @@ typedef enum coir_engine_kind {
     COIR_ENGINE_EPOLL
 } coir_engine_kind;
 
+/* How a stack gets from the address space that is reserved for it to memory. AUTO: lazy; where the system promises no more
+ * memory than it has (vm.overcommit_memory=2), grow, or fixed with COIR_NO_OVERFLOW_HANDLER. */
 typedef enum coir_stack_strategy {
     COIR_STACK_AUTO = 0,
-    COIR_STACK_LAZY, /* reserved address space, paged in by the kernel on demand */
+    COIR_STACK_LAZY, /* the kernel pages in what is touched */
+    COIR_STACK_GROW, /* 64 KiB at first; a SIGSEGV handler extends it. Handlers of the program need SA_ONSTACK */
     COIR_STACK_FIXED /* allocated whole; no growth */
 } coir_stack_strategy;
 
@@ -103,8 +106,9 @@ struct coir_engine; /* <coir/loop.h> */
 
 /*
  * Options of a runtime. Zero means the default for every field. The environment overrides: COIR_WORKERS=n,
- * COIR_ENGINE=uring|epoll, COIR_STACK=lazy|fixed, COIR_DEBUG=key=value,... (keys: seed=N seeds the random source,
- * migrate=1 moves woken tasks to other workers at every opportunity, dump=1 prints a dump before an abort);
+ * COIR_ENGINE=uring|epoll, COIR_STACK=lazy|grow|fixed, COIR_DEBUG=key=value,... (keys: seed=N seeds the random source,
+ * migrate=1 moves woken tasks to other workers at every opportunity, dump=1 prints a dump before an abort, census=1
+ * measures what tasks use of their stacks: <coir/debug.h>);
  * a value that can't be honoured makes coir_run fail with -EINVAL and a line on stderr that names it.
  */
 typedef struct coir_options {
@@ -159,7 +163,7 @@ typedef struct coir_scope coir_scope;
 
 typedef struct coir_task_options {
     const char *name;     /* copied; NULL: none */
-    size_t stack_reserve; /* bytes; 0: the runtime's default */
+    size_t stack_reserve; /* bytes; 0: the runtime's default; below 64 KiB also the guard is smaller */
     unsigned flags;       /* COIR_PINNED, COIR_FP_ENV */
 } coir_task_options;
 

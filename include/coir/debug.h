@@ -24,6 +24,14 @@ typedef struct coir_metrics {
 /* 0, or -EINVAL outside a task. From: any. Switches: no. Cancel point: no. */
 COIR_API int coir_metrics_read(coir_metrics *ret);
 
+/*
+ * The most that the calling task has had of its own stack in use so far, in bytes. Whole pages, and what an earlier task
+ * has left on the same stack is counted too; exact with COIR_DEBUG=census=1, which measures every task when it ends, and prints
+ * in dumps and at the end of coir_run, by the place where tasks were spawned, what they have used at most and which
+ * stack_reserve would do. 0 outside a task. From: any. Switches: no. Cancel point: no.
+ */
+COIR_API size_t coir_stack_high_water(void);
+
 #ifdef __cplusplus
 }
 #endif

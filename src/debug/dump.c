@@ -24,6 +24,7 @@
  * are given up on after a while: the caller may be in a signal handler, or in a report of misuse with a lock held.
  */
 #include "debug/dump.h"
+#include "debug/census.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -593,6 +594,17 @@ bool coir__dump_wanted(void)
     return wanted;
 }
 
+/* What ended tasks have used of their stacks, where that is measured. */
+static void dump_census(struct dump *d)
+{
+    char line[COIR__CENSUS_LINE];
+    for (unsigned i = 0; coir__census_line(i, line); i++) {
+        dump_make_room(d);
+        add(d, "%s", line);
+        end_line(d);
+    }
+}
+
 void coir_dump(int fd)
 {
     struct dump d = {.fd = fd};
@@ -603,5 +615,6 @@ void coir_dump(int fd)
     d.rt = 0;
     coir__task_visit(visit, &d);
     coir__task_visit(visit_for_cycles, &d);
+    dump_census(&d);
     dump_flush(&d);
 }

@@ -108,10 +108,20 @@ static int once(coir__worker *w, coir__call *call)
     return rc;
 }
 
+/* For the kernel, which would return EFAULT. */
+static int make_accessible(coir__worker *w, const coir__call *call)
+{
+    coir__stack *s = w->current->stack;
+    int rc = coir__stack_touch(s, call->addr ? (void *)call->addr : call->buf);
+    return rc == 0 && call->buf ? coir__stack_touch(s, call->buf) : rc;
+}
+
 int coir__io(coir__call *call)
 {
     coir__worker *w = coir__task_only(call->name);
-    int n;
+    int n = coir__unlikely(w->runtime->stacks_grow) ? make_accessible(w, call) : 0;
+    if (coir__unlikely(n < 0))
+        return n;
     while (coir__unlikely((n = once(w, call)) == AGAIN)) /* of the same generation */
         w = coir__worker_or_null();
     w = coir__worker_or_null();

@@ -119,15 +119,17 @@ static int apply_stack(coir_options *o)
         return 0;
     if (strcmp(text, "lazy") == 0)
         o->stack_strategy = COIR_STACK_LAZY;
+    else if (strcmp(text, "grow") == 0)
+        o->stack_strategy = COIR_STACK_GROW;
     else if (strcmp(text, "fixed") == 0)
         o->stack_strategy = COIR_STACK_FIXED;
     else
-        return refuse("COIR_STACK", text, "lazy or fixed");
+        return refuse("COIR_STACK", text, "lazy, grow or fixed");
     return 0;
 }
 
 struct debug_keys {
-    uint64_t seed, migrate, dump;
+    uint64_t seed, migrate, dump, census;
 };
 
 static int apply_debug_pair(char *pair, struct debug_keys *keys)
@@ -142,6 +144,8 @@ static int apply_debug_pair(char *pair, struct debug_keys *keys)
         return parse_number("COIR_DEBUG migrate", value, 1, &keys->migrate);
     if (strcmp(pair, "dump") == 0)
         return parse_number("COIR_DEBUG dump", value, 1, &keys->dump);
+    if (strcmp(pair, "census") == 0)
+        return parse_number("COIR_DEBUG census", value, 1, &keys->census);
     return refuse("COIR_DEBUG", pair, "unknown key");
 }
 
@@ -181,6 +185,8 @@ static int check_options(const coir_options *o)
         return refuse_option("stack_reserve", "too large");
     if ((unsigned)o->stack_strategy > COIR_STACK_FIXED)
         return refuse_option("stack_strategy", "unknown");
+    if (o->stack_strategy == COIR_STACK_GROW && o->flags & COIR_NO_OVERFLOW_HANDLER)
+        return refuse_option("stack_strategy", "grow works by the handler of stack overflows");
     if ((unsigned)o->engine > COIR_ENGINE_EPOLL)
         return refuse_option("engine", "unknown");
     if (o->flags & ~COIR_NO_OVERFLOW_HANDLER)
@@ -224,6 +230,8 @@ static int options_apply(coir__runtime *rt, const coir_options *given, struct de
         return refuse_workers(given, o->workers);
     if (!o->clock)
         o->clock = &system_clock;
+    o->stack_strategy = coir__stack_strategy(o->stack_strategy,
+                                             !(o->flags & COIR_NO_OVERFLOW_HANDLER));
     if (o->workers == 0)
         o->workers = embedded ? 1 : coir__cpu_count();
     rt->seed = keys->seed ? keys->seed : o->seed;
@@ -417,6 +425,8 @@ static int runtime_new(coir__runtime **ret, const coir_options *given, bool embe
     if (rc < 0)
         goto fail;
     rt->dump_on_abort = keys.dump != 0;
+    rt->census = keys.census != 0;
+    rt->stacks_grow = rt->options.stack_strategy == COIR_STACK_GROW;
     rt->worker_count = rt->options.workers;
     rt->solo = rt->worker_count == 1;
     rc = -ENOMEM;
@@ -485,6 +495,8 @@ static int open_entered(coir__runtime *rt)
         rc = coir__overflow_install(&overflow_hooks);
     if (rc < 0)
         return rc;
+    if (rt->stacks_grow)
+        coir__stack_adapt_handlers();
     rc = open_here(rt);
     if (rc < 0 && rt->overflow_handler)
         coir__overflow_remove();
@@ -521,6 +533,8 @@ void coir__runtime_close(coir__runtime *rt, coir__worker *outer)
         coir__worker_destroy(rt->workers[i]);
     coir__ops_free(rt);
     coir__worker_set(outer);
+    if (rt->census)
+        coir__census_log(rt);
     if (rt->overflow_handler)
         coir__overflow_remove();
     runtime_leave(rt);

@@ -18,6 +18,8 @@ struct coir__runtime {
     unsigned started; /* workers whose loop stands */
     coir__worker **workers;
     coir__stack_pool *stacks;
+    bool stacks_grow; /* strategy: memory must be touched before the kernel sees it */
+    bool census;      /* COIR_DEBUG=census=1: every task's use of its stack is measured */
     const coir_engine *engine;
     uint64_t seed;
     bool overflow_handler;

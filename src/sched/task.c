@@ -279,10 +279,12 @@ void coir__task_trim(void)
 
 /* -- what runs on a stack --------------------------------------------------------------------------------------- */
 
-static void task_start_odd(coir__worker *w, coir__task *t, unsigned flags)
+static COIR__NOINLINE void task_start_odd(coir__worker *w, coir__task *t, unsigned flags)
 {
     if (flags & COIR__TASK_FP_ENV)
         coir__fpenv_reset();
+    if (flags & COIR__TASK_CENSUS)
+        coir__stack_measure_begin(t->stack);
     if (!(flags & COIR__TASK_PIN_AT_START))
         return;
     t->root.worker = w->index;
@@ -295,10 +297,14 @@ static void task_check_end(coir__task *t)
     if (coir__unlikely(t->scope != &t->root))
         coir__misuse("the task ended with a %s open",
                      t->scope->kind == COIR__SCOPE_GROUP ? "group" : "scope");
-    if (coir__unlikely(atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_FP_ENV))
+    unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
+    if (coir__unlikely(flags & COIR__TASK_FP_ENV))
         coir__fpenv_reset();
     if (coir__unlikely(t->values != NULL))
         coir__values_free(t);
+    if (coir__unlikely(flags & COIR__TASK_CENSUS))
+        coir__census_note(t->file, t->line, coir__stack_usable(t->stack_class),
+                          coir__stack_depth(t->stack));
 }
 
 /* The next task, if it is a new one that can have this stack; else switches away. */
@@ -326,7 +332,8 @@ void coir__task_main(void *arg)
         coir__worker *w = coir__worker_or_null();
         coir__task *t = w->current;
         unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
-        if (coir__unlikely(flags & (COIR__TASK_FP_ENV | COIR__TASK_PIN_AT_START)))
+        if (coir__unlikely(flags &
+                           (COIR__TASK_FP_ENV | COIR__TASK_PIN_AT_START | COIR__TASK_CENSUS)))
             task_start_odd(w, t, flags);
         coir_fn *fn = t->fn;
         t->values = NULL;

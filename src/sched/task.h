@@ -80,8 +80,9 @@ enum coir__task_flags {
         256, /* has returned; not yet DONE or gone: whoever wants it waits a moment */
     COIR__TASK_DETACHED = 512, /* given up: can't be joined any more */
     COIR__TASK_PIN_AT_START =
-        1024,                /* the runtime is pinned: binds to the worker that runs it first */
-    COIR__TASK_BOUND = 2048, /* PINNED for life */
+        1024,                 /* the runtime is pinned: binds to the worker that runs it first */
+    COIR__TASK_BOUND = 2048,  /* PINNED for life */
+    COIR__TASK_CENSUS = 4096, /* its stack is measured */
 };
 
 /* What a task waits for; for dumps, and for those who must take it out of a queue. */

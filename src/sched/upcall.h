@@ -60,6 +60,10 @@ void coir__signal_unblock(coir__worker *w);
 /* io/signal.c: a runtime ends, on the thread that began it; `last`: no other is left. coir__runtimes_lock is held. */
 void coir__signal_end(coir__runtime *rt, bool last);
 
+/* debug/census.c: a task of `rt` spawned there has ended, and has used so much of its stack. And all of that, as lines. */
+void coir__census_note(const char *file, int line, size_t reserve, size_t used);
+void coir__census_log(coir__runtime *rt);
+
 /* debug/misuse.c: names the task, then aborts. */
 COIR__NORETURN void coir__misuse(const char *format, ...) COIR__PRINTF(1, 2);
 

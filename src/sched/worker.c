@@ -29,7 +29,10 @@
 #define YIELD_POLL COIR_US(10) /* between polls for a task that yields alone */
 #define PATROL_FIRST COIR_US(100)
 #define PATROL_LAST COIR_MS(10)
-#define TRIM_INTERVAL COIR_MS(100)
+#define TRIM_INTERVAL COIR_MS(100) /* of a worker that is idle */
+#define TRIM_BUSY COIR_S(1)        /* of one that is not */
+#define TRIM_MOST 4096u            /* stacks at once: some milliseconds */
+#define TRIM_MOST_BUSY 64u
 
 /* The C++ runtime's, where there is one. */
 extern coir__eh *__cxa_get_globals(void) __attribute__((weak));
@@ -489,6 +492,17 @@ bool coir__runtime_is_quiet(coir__runtime *rt)
     return started == ended;
 }
 
+/* -- giving memory back ----------------------------------------------------------------------------------------- */
+
+/* What other workers do with their stacks does not matter: everything is somebody's own, or under the pool's lock. */
+static COIR__COLD void worker_trim(coir__worker *w, int64_t now, size_t most)
+{
+    w->last_trim = now;
+    for (unsigned i = 0; i < COIR__STACK_CLASSES; i++)
+        coir__stack_cache_shrink(&w->caches[i]);
+    w->trims = coir__stack_pool_trim(w->runtime->stacks, most);
+}
+
 /* Sleeps in the kernel until woken or `timeout`. Returns the state it was woken in. */
 static uint32_t worker_sleep(coir__worker *w, int64_t timeout)
 {
@@ -498,8 +512,11 @@ static uint32_t worker_sleep(coir__worker *w, int64_t timeout)
     atomic_thread_fence(memory_order_seq_cst); /* pairs with whoever makes work visible */
     if (!work_waits(w)) {
         timeout = patrol_take(w, timeout);
-        if (timeout == COIR_FOREVER && coir__runtime_is_quiet(rt))
+        bool quiet = timeout == COIR_FOREVER && coir__runtime_is_quiet(rt);
+        if (quiet)
             timeout = coir__deadlock_check(rt);
+        if (w->trims && timeout > TRIM_INTERVAL && (!quiet || timeout == COIR_FOREVER))
+            timeout = TRIM_INTERVAL;
         atomic_fetch_add_explicit(&w->metric_polls, 1, memory_order_relaxed);
         w->engine->poll(w->loop, timeout);
     }
@@ -541,10 +558,10 @@ static uint32_t sleep_watching(coir__worker *w, int64_t timeout)
 static void trim_now_and_then(coir__worker *w)
 {
     int64_t now = w->slice_start;
-    if (now - w->last_trim <= TRIM_INTERVAL)
-        return;
-    w->last_trim = now;
-    coir__stack_pool_trim(w->runtime->stacks);
+    if (now - w->last_trim >= TRIM_INTERVAL)
+        worker_trim(w, now, TRIM_MOST);
+    else
+        w->trims = true; /* later */
 }
 
 /* Nothing to run here. Returns a task found elsewhere, or NULL after a sleep. */
@@ -579,6 +596,8 @@ static void worker_tick(coir__worker *w)
     w->since = coir__since_of(now);
     if (coir__unlikely(w->unblock != 0))
         coir__signal_unblock(w);
+    if (coir__unlikely(now - w->last_trim >= TRIM_BUSY))
+        worker_trim(w, now, TRIM_MOST_BUSY);
     if (atomic_load_explicit(&w->cancels, memory_order_relaxed))
         coir__op_drain_cancels(w);
     if (atomic_load_explicit(&w->inbox_count, memory_order_relaxed))

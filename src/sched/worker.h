@@ -111,6 +111,7 @@ struct coir__worker {
     int64_t slice_start; /* the last look at the clock */
     int64_t last_poll;
     int64_t last_trim;
+    bool trims; /* something idle is left that could be given back */
     coir__rng rng;
     coir__wheel wheel;
     const coir_engine *engine;

@@ -65,6 +65,8 @@ static unsigned flags_of(const struct order *o, const coir__group *g, const coir
         flags |= COIR__TASK_FP_ENV;
     if (rt->options.pinned && !(flags & COIR__TASK_PINNED))
         flags |= COIR__TASK_PIN_AT_START;
+    if (coir__unlikely(rt->census))
+        flags |= COIR__TASK_CENSUS;
     return flags;
 }
 

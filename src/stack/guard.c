@@ -6,7 +6,7 @@
  * not limit the number of stacks. One process_madvise(2) for several takes three quarters of the time of one madvise(2)
  * each (1,090 against 1,500 ns a guard, 2026-11-23, 2-core virtual machine, Linux 6.18).
  *
- * It is refused by older kernels and on locked memory, and emulators say yes and do nothing; then mprotect(2) does it, at
+ * Both take the guard's size from the class. It is refused by older kernels and on locked memory, and emulators say yes and do nothing; then mprotect(2) does it, at
  * two mappings a stack. A stack without a guard is never handed out.
  */
 #include <linux/futex.h>
@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -33,41 +34,44 @@ static atomic_bool fallback_logged;
 
 void coir__guard_force_mprotect(bool force) { atomic_store(&mprotect_forced, force); }
 
-static bool mark_batch(char *base, size_t slot_size, unsigned n)
+static bool mark_batch(char *base, unsigned class_, unsigned n)
 {
     struct iovec guards[64];
     if (n == 1 || atomic_load_explicit(&batch_refused, memory_order_relaxed))
         return false;
     for (unsigned i = 0; i < n; i++) {
-        guards[i].iov_base = base + i * slot_size;
-        guards[i].iov_len = COIR__STACK_GUARD;
+        guards[i].iov_base = base + i * coir__slot_size(class_);
+        guards[i].iov_len = coir__stack_guard(class_);
     }
     long done = syscall(SYS_process_madvise, SELF, guards, (size_t)n, MADV_GUARD_INSTALL, 0u);
     if (done < 0)
         atomic_store_explicit(&batch_refused, true, memory_order_relaxed);
-    return done == (long)(n * COIR__STACK_GUARD);
+    return done == (long)(n * coir__stack_guard(class_));
 }
 
-static bool mark_each(char *base, size_t slot_size, unsigned n)
+static bool mark_each(char *base, unsigned class_, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        if (madvise(base + i * slot_size, COIR__STACK_GUARD, MADV_GUARD_INSTALL) != 0)
+        char *slot = base + i * coir__slot_size(class_);
+        if (madvise(slot, coir__stack_guard(class_), MADV_GUARD_INSTALL) != 0)
             return false;
     }
     return true;
 }
 
-bool coir__guard_mark(char *base, size_t slot_size, unsigned n)
+bool coir__guard_mark(char *base, unsigned class_, unsigned n)
 {
     if (atomic_load_explicit(&mprotect_forced, memory_order_relaxed))
         return false;
-    return mark_batch(base, slot_size, n) || mark_each(base, slot_size, n);
+    return mark_batch(base, class_, n) || mark_each(base, class_, n);
 }
 
-/* The kernel fails to read there. Where it can, the page is all zeros, and nothing waits for a 1 to change. */
-bool coir__guard_works(const char *base)
+/* A wait that has timed out before it begins, and has looked at the word. */
+bool coir__memory_is_readable(const void *address)
 {
-    return syscall(SYS_futex, base, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0) < 0 && errno == EFAULT;
+    static const struct timespec now = {0, 0};
+    uintptr_t word = (uintptr_t)address & ~(uintptr_t)3;
+    return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, 1, &now, NULL, 0) == 0 || errno != EFAULT;
 }
 
 static void log_fallback(void)
@@ -78,11 +82,12 @@ static void log_fallback(void)
             "(before Linux 6.13, or locked memory); vm.max_map_count limits the number of stacks");
 }
 
-unsigned coir__guard_protect(char *base, size_t slot_size, unsigned n)
+unsigned coir__guard_protect(char *base, unsigned class_, unsigned n)
 {
     log_fallback();
     for (unsigned i = 0; i < n; i++) {
-        if (mprotect(base + i * slot_size, COIR__STACK_GUARD, PROT_NONE) != 0)
+        char *slot = base + i * coir__slot_size(class_);
+        if (mprotect(slot, coir__stack_guard(class_), PROT_NONE) != 0)
             return i;
     }
     return n;

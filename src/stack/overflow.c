@@ -3,8 +3,9 @@
  * overflow.c - what happens when a stack is too small.
  *
  * A fault in a guard, with the stack pointer in the same slot (or a large frame below it), is a stack overflow: the handler
- * says whose, prints a backtrace and aborts. It runs on an alternate stack, because the other one is full. Every other
- * fault goes to the handler that was there before, as if ours did not exist.
+ * says whose, prints a backtrace and aborts. It runs on an alternate stack, because the other one is full. The same for the
+ * stack of a worker's thread, whose bounds are at the end of the alternate stack. A fault below the floor of a growing
+ * stack is its growth (grow.c). Every other fault goes to the handler that was there before, as if ours did not exist.
  *
  * I1  While anyone uses it the handler is installed; the last user restores what was there before.
  * I2  If somebody has installed a handler on top of ours and not removed it when our last user leaves, ours stays where it
@@ -13,10 +14,12 @@
  * In the handler nothing is allocated and no lock is taken by us. backtrace(3) loads its library at the first call, so it is
  * called once beforehand; a fault inside it ends the process, after the report has been written.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -100,24 +103,25 @@ static void backtrace_warm(void) {}
 static void backtrace_print(uintptr_t pc) { (void)pc; }
 #endif
 
-static COIR__NORETURN void report(const coir__stack *s, const ucontext_t *context)
+/* "`what` task 'name' (n KiB), spawned at file:line`why`", and the end. */
+static COIR__NORETURN void report(const coir__stack *s, const ucontext_t *context, const char *what,
+                                  const char *why)
 {
     const char *name = NULL, *file = NULL;
     int line = 0;
     void *owner = s->owner;
-    size_t size = coir__slot_size(s->class_) - COIR__STACK_GUARD;
+    size_t size = coir__slot_size(s->class_) - coir__stack_guard(s->class_);
     coir__text text;
     coir__text_init(&text, STDERR_FILENO);
     if (owner && hooks) {
         hooks->describe(owner, &name, &file, &line);
-        coir__text_add(&text, "coir: stack overflow in task '%s' (%zu KiB)", name ? name : "?",
-                       size >> 10);
+        coir__text_add(&text, "coir: %s task '%s' (%zu KiB)", what, name ? name : "?", size >> 10);
     } else {
-        coir__text_add(&text, "coir: stack overflow in a coroutine (%zu KiB)", size >> 10);
+        coir__text_add(&text, "coir: %s a coroutine (%zu KiB)", what, size >> 10);
     }
     if (file)
         coir__text_add(&text, ", spawned at %s:%d", file, line);
-    coir__text_add(&text, "\n");
+    coir__text_add(&text, "%s\n", why);
     coir__text_flush(&text);
     backtrace_print(context_pc(context));
     if (owner && hooks && hooks->reported)
@@ -134,6 +138,82 @@ static coir__stack *overflowed(const siginfo_t *info, const ucontext_t *context)
         return s;
     bool is_its_own = sp < (uintptr_t)s && sp + FRAME_MAX > (uintptr_t)info->si_addr;
     return is_its_own ? s : NULL; /* a stray pointer, from another stack */
+}
+
+/* -- the thread's own stack ------------------------------------------------------------------------------------- */
+
+/* At the lowest addresses of an alternate stack of ours, below what sigaltstack(2) knows. */
+struct thread_bounds {
+    uintptr_t magic; /* its own address, disguised */
+    uintptr_t low, high;
+};
+
+#define HEADER ((size_t)64)
+#define MAGIC ((uintptr_t)0x636f6972)
+
+#if defined(__GLIBC__)
+static void bounds_ask(struct thread_bounds *b)
+{
+    pthread_attr_t attributes;
+    void *low;
+    size_t size;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return;
+    if (pthread_attr_getstack(&attributes, &low, &size) == 0) {
+        b->low = (uintptr_t)low;
+        b->high = (uintptr_t)low + size;
+    }
+    pthread_attr_destroy(&attributes);
+}
+
+/* For the main thread the C library reads a file: once is enough. Only that thread comes here for it. */
+static void bounds_find(struct thread_bounds *b)
+{
+    static struct thread_bounds of_main;
+    bool is_main = syscall(SYS_gettid) == getpid();
+    if (is_main && of_main.high)
+        *b = of_main;
+    else
+        bounds_ask(b);
+    if (is_main)
+        of_main = *b;
+    if (b->high)
+        b->magic = (uintptr_t)b ^ MAGIC;
+}
+#else
+static void bounds_find(struct thread_bounds *b) { (void)b; }
+#endif
+
+/* The bounds of the faulting thread's stack, if the handler runs on an alternate stack of ours. */
+static const struct thread_bounds *bounds_of(const ucontext_t *context)
+{
+    const struct thread_bounds *b =
+        (const struct thread_bounds *)(const void *)((char *)context->uc_stack.ss_sp - HEADER);
+    if (context->uc_stack.ss_flags & SS_DISABLE || !context->uc_stack.ss_sp ||
+        !coir__memory_is_readable(b) || b->magic != ((uintptr_t)b ^ MAGIC))
+        return NULL;
+    return b;
+}
+
+/* At the end of it, or where the system could not extend the main thread's any more. */
+static bool is_thread_overflow(const struct thread_bounds *b, uintptr_t address, uintptr_t sp)
+{
+    return address >= b->low - FRAME_MAX && address < b->high && sp >= b->low - FRAME_MAX &&
+           sp < b->high && sp < address + FRAME_MAX && address < sp + FRAME_MAX;
+}
+
+static void report_thread(const siginfo_t *info, const ucontext_t *context)
+{
+    const struct thread_bounds *b = info->si_code > 0 ? bounds_of(context) : NULL;
+    uintptr_t address = (uintptr_t)info->si_addr;
+    if (!b || !is_thread_overflow(b, address, context_sp(context)) ||
+        address == context_pc(context) || (address >= b->low && info->si_code != SEGV_MAPERR))
+        return;
+    coir__log(
+        "stack overflow on a worker's own stack (%zu KiB), where hooks and engines run; in no task",
+        (b->high - b->low) >> 10);
+    backtrace_print(context_pc(context));
+    abort();
 }
 
 /* -- passing on ------------------------------------------------------------------------------------------------- */
@@ -173,9 +253,25 @@ static void pass_on(int number, siginfo_t *info, void *context)
 static void handle(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
-    coir__stack *s = overflowed(info, context);
+    coir__stack *s = NULL;
+    switch (number == SIGSEGV
+                ? coir__grow_on_fault(info, context_pc(context), context_sp(context), &s)
+                : COIR__FAULT_FOREIGN) {
+    case COIR__FAULT_GROWN:
+        errno = saved;
+        return;
+    case COIR__FAULT_NO_MEMORY:
+        report(s, context, "out of memory growing the stack of", "");
+    case COIR__FAULT_NO_ROOM:
+        report(s, context, "no room yet for a signal's frame on the growing stack of",
+               "; is there a handler without SA_ONSTACK?");
+    case COIR__FAULT_FOREIGN:
+        break;
+    }
+    s = overflowed(info, context);
     if (s)
-        report(s, context);
+        report(s, context, "stack overflow in", "");
+    report_thread(info, context);
     pass_on(number, info, context);
     errno = saved;
 }
@@ -238,11 +334,14 @@ void coir__overflow_remove(void)
 
 /* -- alternate stacks ------------------------------------------------------------------------------------------- */
 
-/* At the lowest address of one of ours, which grows down from the other end. A thread may have several runtimes, which end in
- * any order; each is ended by its thread, or after that. */
+/* At the lowest addresses of one of ours. A thread may have several runtimes, which end in any order; each is ended by its
+ * thread, or after that. */
 struct alternate {
+    struct thread_bounds bounds; /* first */
     unsigned users;
 };
+
+_Static_assert(sizeof(struct alternate) <= HEADER, "fits");
 
 static _Thread_local struct alternate *own; /* of this thread */
 
@@ -257,25 +356,26 @@ int coir__overflow_thread_begin(void **keep)
     stack_t stack;
     *keep = NULL;
     if (sigaltstack(NULL, &stack) == 0 && !(stack.ss_flags & SS_DISABLE)) {
-        if (own && stack.ss_sp == (void *)own) {
+        if (own && stack.ss_sp == (char *)own + HEADER) {
             own->users++;
             *keep = own;
         }
         return 0;
     }
-    stack.ss_size = handler_stack_size();
-    stack.ss_flags = 0;
-    stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack.ss_sp == MAP_FAILED)
+    size_t size = handler_stack_size();
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
+                        -1, 0);
+    if (memory == MAP_FAILED)
         return -ENOMEM;
+    stack = (stack_t){.ss_sp = memory + HEADER, .ss_size = size - HEADER};
     if (sigaltstack(&stack, NULL) != 0) {
         int rc = -errno;
-        munmap(stack.ss_sp, stack.ss_size);
+        munmap(memory, size);
         return rc;
     }
-    own = stack.ss_sp;
+    own = (struct alternate *)(void *)memory;
     own->users = 1;
+    bounds_find(&own->bounds);
     *keep = own;
     return 0;
 }
@@ -288,7 +388,7 @@ void coir__overflow_thread_end(void *keep)
         return;
     if (a == own)
         own = NULL;
-    if (sigaltstack(NULL, &stack) == 0 && stack.ss_sp == keep) {
+    if (sigaltstack(NULL, &stack) == 0 && stack.ss_sp == (char *)keep + HEADER) {
         stack = (stack_t){.ss_flags = SS_DISABLE};
         sigaltstack(&stack, NULL);
     }

@@ -6,9 +6,12 @@
  * slab.h - between the files of src/stack: slabs (slab.c), guards (guard.c), addresses (where.c).
  *
  * A slab is one mapping of 1 to 64 slots of one class. Guards that could fail for lack of mappings are installed when it
- * is mapped; the others by groups of eight, before the first slot of a group is touched. Its header is ordinary
+ * is mapped; the others by groups of as many as one page of page-table entries maps, before the first slot of a group is
+ * touched. Its header is ordinary
  * memory; a slot costs three bits there.
  */
+
+#include <signal.h>
 
 #include "base/list.h"
 #include "stack/stack.h"
@@ -23,7 +26,7 @@ typedef struct coir__slab {
     _Atomic uintptr_t *place; /* where.c's */
     uint8_t class_;
     uint8_t slots;
-    bool fixed; /* strategy: populated, never released piecemeal */
+    uint8_t strategy; /* coir_stack_strategy; not AUTO */
 } coir__slab;
 
 COIR__INLINE size_t coir__slot_size(unsigned class_) { return (size_t)1 << class_; }
@@ -31,7 +34,7 @@ COIR__INLINE size_t coir__slot_size(unsigned class_) { return (size_t)1 << class
 COIR__INLINE uint64_t coir__slab_all(const coir__slab *s) { return UINT64_MAX >> (64 - s->slots); }
 
 /* Maps a slab, all slots free. NULL if memory, address space or mappings are out. */
-coir__slab *coir__slab_map(unsigned class_, bool fixed);
+coir__slab *coir__slab_map(unsigned class_, coir_stack_strategy strategy);
 void coir__slab_unmap(coir__slab *s);
 
 /* Installs the guards of this slot's group; needs no lock, and may be repeated. Returns the slots that are guarded now;
@@ -41,17 +44,53 @@ uint64_t coir__slab_guard(const coir__slab *s, unsigned index);
 /* Gives the memory of these slots back to the system; their guards stay. */
 void coir__slab_release(const coir__slab *s, uint64_t slots);
 
+/* Gives the memory of an idle stack back, but for the highest COIR__STACK_KEEP bytes. */
+#define COIR__STACK_KEEP ((size_t)16 << 10)
+void coir__stack_shrink(coir__stack *s);
+
 /* -- guards ----------------------------------------------------------------------------------------------------- */
 
-/* Makes the lowest COIR__STACK_GUARD bytes of n slots inaccessible, by marks in the page tables. False if the kernel
- * can't. */
-bool coir__guard_mark(char *base, size_t slot_size, unsigned n);
-
-/* Whether a mark has an effect. */
-bool coir__guard_works(const char *base);
+/* Makes the guards of n slots inaccessible, by marks in the page tables. False if the kernel can't. */
+bool coir__guard_mark(char *base, unsigned class_, unsigned n);
 
 /* The same by protection, which splits the mapping. Returns of how many slots, from the first on. */
-unsigned coir__guard_protect(char *base, size_t slot_size, unsigned n);
+unsigned coir__guard_protect(char *base, unsigned class_, unsigned n);
+
+/* Asks the kernel. Async-signal-safe. */
+bool coir__memory_is_readable(const void *address);
+
+/* -- growing (grow.c) ------------------------------------------------------------------------------------------- */
+
+/* What is accessible of a growing slot at first: its highest bytes, or all that is usable. */
+#define COIR__STACK_COMMIT ((size_t)64 << 10)
+
+COIR__INLINE char *coir__slot_first_floor(char *slot, unsigned class_)
+{
+    size_t size = coir__slot_size(class_), usable = size - coir__stack_guard(class_);
+    return slot + size - (usable < COIR__STACK_COMMIT ? usable : COIR__STACK_COMMIT);
+}
+
+/* The highest bytes of n growing slots become accessible. Returns of how many, from the first on. */
+unsigned coir__grow_begin(char *base, unsigned class_, unsigned n);
+
+/* What has been made accessible since is given back, with the system's promise of memory for it. An idle stack. */
+void coir__grow_undo(coir__stack *s);
+
+/* Whose fault was it? */
+typedef enum coir__fault {
+    COIR__FAULT_FOREIGN,   /* not of a growing stack */
+    COIR__FAULT_GROWN,     /* the access can be repeated */
+    COIR__FAULT_NO_MEMORY, /* for the stack in *ret */
+    COIR__FAULT_NO_ROOM    /* the kernel had no room for a signal's frame on *ret */
+} coir__fault;
+
+/* In a handler of SIGSEGV. */
+coir__fault coir__grow_on_fault(const siginfo_t *info, uintptr_t pc, uintptr_t sp,
+                                coir__stack **ret);
+
+/* For tests: as if vm.overcommit_memory were this; -1: as it is. As if the next n commits failed. */
+void coir__overcommit_force(int mode);
+void coir__grow_fail_next(int n);
 
 /* For tests: as if the kernel had no MADV_GUARD_INSTALL. */
 void coir__guard_force_mprotect(bool force);
@@ -61,7 +100,7 @@ void coir__guard_force_mprotect(bool force);
 /* Where the record of a slot is: at its highest addresses, less the colour. */
 coir__stack *coir__slot_record(char *slot, unsigned class_);
 
-/* Makes a slab known to coir__stack_by_guard(). 0 or -ENOMEM. */
+/* Makes a slab known to coir__stack_at(). 0 or -ENOMEM. */
 int coir__where_add(coir__slab *s);
 void coir__where_remove(coir__slab *s);
 

@@ -32,6 +32,9 @@
 #define TRIM_CHUNK 256u  /* stacks released between two looks at the lock */
 #define TRIM_EVERY 1024u /* puts, in a pool without caches */
 
+/* What sanitizers put into frames does not fit small stacks. */
+#define SMALLEST (COIR__ASAN || COIR__TSAN ? 17u : COIR__STACK_CLASS_MIN)
+
 /* All under the pool's lock. */
 struct stack_class {
     size_t mapped;    /* slots */
@@ -46,8 +49,8 @@ struct stack_class {
 
 struct coir__stack_pool {
     coir__lock lock;
-    atomic_bool trimming; /* one at a time */
-    bool fixed;
+    atomic_bool trimming;         /* one at a time */
+    coir_stack_strategy strategy; /* not AUTO */
     bool trims_itself;
     unsigned puts; /* under the lock */
     struct stack_class classes[COIR__STACK_CLASSES];
@@ -60,13 +63,12 @@ static struct stack_class *class_of(coir__stack_pool *p, unsigned class_)
 
 unsigned coir__stack_class(size_t reserve)
 {
-    const unsigned smallest = 17; /* the guard and as much again */
     if (reserve == 0)
         reserve = COIR__STACK_DEFAULT_RESERVE;
     if (reserve > coir__slot_size(COIR__STACK_CLASS_MAX) - COIR__STACK_GUARD)
         return 0;
-    unsigned class_ = smallest;
-    while (coir__slot_size(class_) < reserve + COIR__STACK_GUARD)
+    unsigned class_ = SMALLEST;
+    while (coir__slot_size(class_) < reserve + coir__stack_guard(class_))
         class_++;
     return class_;
 }
@@ -128,7 +130,7 @@ static coir__slab *slab_of(coir__link *link) { return coir__container(link, coir
 static bool class_grow(coir__stack_pool *p, unsigned class_)
 {
     struct stack_class *c = class_of(p, class_);
-    coir__slab *s = coir__slab_map(class_, p->fixed);
+    coir__slab *s = coir__slab_map(class_, p->strategy);
     if (!s)
         return false;
     coir__lock_take(&p->lock);
@@ -178,13 +180,16 @@ static coir__stack *stack_make(coir__stack_pool *p, struct slot slot)
     size_t size = coir__slot_size(slab->class_);
     char *base = slab->base + slot.index * size;
     coir__stack *s = coir__slot_record(base, slab->class_);
+    char *bottom = base + coir__stack_guard(slab->class_);
     if (!slot.guarded)
         slot_guard(p, slot);
-    coir__stack_unpoison(base + COIR__STACK_GUARD, size - COIR__STACK_GUARD);
+    coir__stack_unpoison(bottom, (size_t)(base + size - bottom));
     *s = (coir__stack){
         .top = s,
         .fiber = coir__fiber_new(),
-        .bottom = base + COIR__STACK_GUARD,
+        .bottom = bottom,
+        .floor = slab->strategy == COIR_STACK_GROW ? coir__slot_first_floor(base, slab->class_)
+                                                   : bottom,
         .slab = slab,
         .class_ = slab->class_,
         .untouched = true,
@@ -201,7 +206,7 @@ static uint64_t slot_bit(const coir__stack *s)
 
 static void pool_init(coir__stack_pool *p, coir_stack_strategy strategy, unsigned caches)
 {
-    p->fixed = strategy == COIR_STACK_FIXED;
+    p->strategy = strategy == COIR_STACK_AUTO ? COIR_STACK_LAZY : strategy;
     p->trims_itself = caches == 0;
     for (unsigned i = 0; i < COIR__STACK_CLASSES; i++) {
         coir__list_init(&p->classes[i].empty);
@@ -287,7 +292,7 @@ size_t coir__stack_pool_idle(coir__stack_pool *p)
 
 static bool keeps_stock(const coir__stack_pool *p, unsigned class_)
 {
-    return class_ < LARGE_CLASS && !p->fixed;
+    return class_ < LARGE_CLASS && p->strategy != COIR_STACK_FIXED;
 }
 
 /* In proportion to what is in use: a small program maps little. */
@@ -429,7 +434,7 @@ static void depot_push(coir__stack_pool *p, coir__stack *chain, coir__stack *las
     bool trim = p->trims_itself && ++p->puts % TRIM_EVERY == 0;
     coir__lock_drop(&p->lock);
     if (trim)
-        coir__stack_pool_trim(p);
+        coir__stack_pool_trim(p, SIZE_MAX);
 }
 
 /* Moves the older half of a full cache to the depot. */
@@ -452,6 +457,7 @@ void coir__stack_put(coir__stack_pool *p, coir__stack_cache *cache, coir__stack 
 {
     s->owner = NULL;
     s->untouched = false;
+    s->shrunk = false;
     if (!cache) {
         depot_push(p, s, s, 1);
         return;
@@ -528,11 +534,15 @@ static coir__slab *slab_spare(coir__stack_pool *p, struct stack_class *c)
     return s;
 }
 
-static void class_trim(coir__stack_pool *p, struct stack_class *c)
+/* Whether anything idle is left. */
+static bool class_trim(coir__stack_pool *p, struct stack_class *c, size_t most)
 {
     coir__lock_take(&p->lock);
-    size_t excess = (c->idle_low + 1) / 2;
+    size_t excess = (c->idle_low + 1) / 2, mapped = c->mapped;
     coir__lock_drop(&p->lock);
+    if (mapped == 0)
+        return false;
+    excess = excess < most ? excess : most;
     while (excess > 0) {
         size_t chunk = excess < TRIM_CHUNK ? excess : TRIM_CHUNK;
         size_t released = depot_release(p, c, chunk);
@@ -543,14 +553,25 @@ static void class_trim(coir__stack_pool *p, struct stack_class *c)
         coir__slab_unmap(s);
     coir__lock_take(&p->lock);
     c->idle_low = c->idle;
+    bool more = c->idle > 0;
     coir__lock_drop(&p->lock);
+    return more;
 }
 
-void coir__stack_pool_trim(coir__stack_pool *p)
+bool coir__stack_pool_trim(coir__stack_pool *p, size_t most)
 {
+    bool more = false;
     if (atomic_exchange_explicit(&p->trimming, true, memory_order_acquire))
-        return;
+        return true;
     for (unsigned i = 0; i < COIR__STACK_CLASSES; i++)
-        class_trim(p, &p->classes[i]);
+        more |= class_trim(p, &p->classes[i], most);
     atomic_store_explicit(&p->trimming, false, memory_order_release);
+    return more;
+}
+
+void coir__stack_cache_shrink(coir__stack_cache *cache)
+{
+    for (coir__stack *s = cache->hot; s; s = s->next)
+        if (!s->shrunk)
+            coir__stack_shrink(s);
 }

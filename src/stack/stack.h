@@ -5,11 +5,14 @@
 /*
  * stack.h - memory for frames.
  *
- * A stack is a slot of a slab: one mapping of many slots, each a power of two in size, a guard of 64 KiB at its lowest
- * addresses. The kernel pages slots in; a slot that has been used is kept hot for the next task.
+ * A stack is a slot of a slab: one mapping of many slots, each a power of two in size, a guard at its lowest addresses: 64
+ * KiB, in slots below 128 KiB a quarter of the slot. A slot that has been used is kept hot for the next task.
  *
  *   slab   [guard|........usable........|record] [guard|......usable......|record] ...
  *                          <- grows             ^ top, minus the colour
+ *
+ * How usable memory becomes memory is the strategy: `lazy`, the kernel pages in what is touched; `grow`, it is
+ * inaccessible below `floor`, which a fault moves down (grow.c); `fixed`, all of it at once.
  *
  * The record of a stack (struct coir__stack) is at the highest addresses of its own slot, on the page that the first
  * frames touch anyway: a stack that was never used costs nothing.
@@ -26,15 +29,16 @@
  */
 
 #include <coir.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/compat.h"
 
-#define COIR__STACK_GUARD ((size_t)64 << 10)
-#define COIR__STACK_SLACK ((size_t)1 << 10) /* at the top: the record and the colour */
-#define COIR__STACK_CLASS_MIN 15u           /* log2 of the smallest slot */
+#define COIR__STACK_GUARD ((size_t)64 << 10) /* of slots of 128 KiB and more */
+#define COIR__STACK_SLACK ((size_t)1 << 10)  /* at the top: the record and the colour */
+#define COIR__STACK_CLASS_MIN 14u            /* log2 of the smallest slot */
 #define COIR__STACK_CLASS_MAX 36u
 #define COIR__STACK_CLASSES (COIR__STACK_CLASS_MAX - COIR__STACK_CLASS_MIN + 1)
 #define COIR__STACK_DEFAULT_RESERVE ((size_t)192 << 10)
@@ -45,10 +49,13 @@ typedef struct coir__stack {
     void *owner;              /* the task on it, for the overflow report; else NULL */
     void *fiber;              /* ThreadSanitizer's, else NULL */
     char *bottom;             /* lowest usable address */
+    char *_Atomic floor;      /* lowest accessible address: `bottom`, but where stacks grow */
     struct coir__slab *slab;  /* it belongs to */
     uint32_t uses;            /* since it got its fiber; ThreadSanitizer builds only */
     uint8_t class_;           /* log2 of the slot's size */
     bool untouched;           /* no record was here before: memory is cold */
+    bool shrunk;              /* idle, and its deep part has been given back */
+    _Atomic uint8_t spurious; /* faults above the floor since it last moved; see grow.c */
 } coir__stack;
 
 typedef struct coir__stack_pool coir__stack_pool;
@@ -63,6 +70,10 @@ typedef struct coir__stack_cache {
     uint32_t credit; /* reservations taken from the pool and not given to a task; >= count */
 } coir__stack_cache;
 
+/* What is to be used where `wanted` was asked for; never AUTO. That becomes lazy, unless the system promises no more memory
+ * than it has: then grow, or fixed if faults are not handled, with one line in the log. */
+coir_stack_strategy coir__stack_strategy(coir_stack_strategy wanted, bool handles_faults);
+
 /* A pool for `caches` workers. NULL when out of memory. Strategy AUTO means lazy. Options: see coir_options. Without
  * caches the pool trims itself now and then, when stacks are put back. */
 coir__stack_pool *coir__stack_pool_new(coir_stack_strategy strategy, unsigned caches);
@@ -73,6 +84,18 @@ void coir__stack_pool_free(coir__stack_pool *p);
 /* The class for `reserve` bytes (0: the default) of usable stack; 0 if that is too large. What is usable may be less by
  * COIR__STACK_SLACK, so that 192 KiB and a guard of 64 fit a slot of 256. */
 unsigned coir__stack_class(size_t reserve);
+
+/* The guard of a slot of this class. A larger frame that is not probed may get past it. */
+COIR__INLINE size_t coir__stack_guard(unsigned class_)
+{
+    return class_ < 17 ? (size_t)1 << (class_ - 2) : COIR__STACK_GUARD;
+}
+
+/* What a program may use of a stack of this class, give or take the slack. */
+COIR__INLINE size_t coir__stack_usable(unsigned class_)
+{
+    return ((size_t)1 << class_) - coir__stack_guard(class_);
+}
 
 /* Counts one more stack of this class as needed. 0 or -ENOMEM. `cache` is the caller's worker's for that class, or NULL from
  * a thread without. */
@@ -114,8 +137,43 @@ COIR__INLINE coir__stack *coir__stack_take_hot(coir__stack_cache *cache)
  * until the same worker's next take, or until a later put of another stack. No system call with a cache. */
 void coir__stack_put(coir__stack_pool *p, coir__stack_cache *cache, coir__stack *s);
 
-/* Lets go of what has lain idle: to be called now and then (every 100 ms or so) by a worker that has nothing to do. */
-void coir__stack_pool_trim(coir__stack_pool *p);
+/* Lets go of half of what has lain idle in the pool since the last time, `most` stacks of a class at most: to be called
+ * now and then (every 100 ms or so), best by a worker that has nothing to do. Whether anything idle is left. */
+bool coir__stack_pool_trim(coir__stack_pool *p, size_t most);
+
+/* Gives back what deep calls have left below the tops of the stacks in a cache; by its owner. Does it once for each stay
+ * of a stack there. */
+void coir__stack_cache_shrink(coir__stack_cache *cache);
+
+/* -- stacks that grow (grow.c) ---------------------------------------------------------------------------------- */
+
+/* Makes `address` and all between it and the top accessible. 0, or -ENOMEM; nothing below s->bottom. Any thread,
+ * async-signal-safe. */
+int coir__stack_commit(coir__stack *s, const char *address);
+
+/*
+ * The kernel does not fault like a program: it returns EFAULT. So memory of the caller's stack that it will read or write
+ * is made accessible first. Frames are, as soon as they have called anything: what lies between a fault and the top is
+ * made accessible at once. This is for what lies below.
+ */
+COIR__INLINE int coir__stack_touch(coir__stack *s, const void *memory)
+{
+    const char *m = (const char *)memory;
+    if (coir__likely(m >= atomic_load_explicit(&s->floor, memory_order_relaxed) || m < s->bottom))
+        return 0;
+    return coir__stack_commit(s, m);
+}
+
+/* Handlers that the program has installed run on the alternate stack from now on: where the stack ends for now the
+ * kernel would find no room for their frames, and kill the process. */
+void coir__stack_adapt_handlers(void);
+
+/* Of the caller's own stack, on which `frame` is: the most that was used, to the page. What tasks have used that had the same
+ * stack before is counted in, unless coir__stack_measure_begin() has been called since. */
+size_t coir__stack_depth(const coir__stack *s);
+
+/* Cleans the stack below its caller, so that coir__stack_depth() is exact to the word. Slow. */
+void coir__stack_measure_begin(coir__stack *s);
 
 /* Slots mapped, and stacks that lie idle in the pool (not in caches). */
 size_t coir__stack_pool_mapped(coir__stack_pool *p);
@@ -145,7 +203,10 @@ void coir__overflow_remove(void);
 int coir__overflow_thread_begin(void **keep);
 void coir__overflow_thread_end(void *keep);
 
-/* The stack whose guard holds `address`, or whose other memory does; or NULL. Async-signal-safe. */
+/* The stack whose slot holds `address`, or NULL: there is none, or it was never used. Async-signal-safe. */
+coir__stack *coir__stack_at(const void *address);
+
+/* The same for an address in its guard, and for one in accessible memory. */
 coir__stack *coir__stack_by_guard(const void *address);
 coir__stack *coir__stack_holding(const void *address);
 

@@ -106,20 +106,28 @@ static char *find(const char *address, unsigned *ret_class)
     return NULL;
 }
 
-coir__stack *coir__stack_by_guard(const void *address)
+coir__stack *coir__stack_at(const void *address)
 {
     unsigned class_;
     char *slot = find(address, &class_);
-    if (!slot || (size_t)((const char *)address - slot) >= COIR__STACK_GUARD)
+    if (!slot)
         return NULL;
-    return coir__slot_record(slot, class_);
+    coir__stack *s = coir__slot_record(slot, class_);
+    /* A slot that was never used has no record, and where stacks grow perhaps no memory for one. */
+    return coir__memory_is_readable(s) && s->bottom == slot + coir__stack_guard(class_) ? s : NULL;
+}
+
+coir__stack *coir__stack_by_guard(const void *address)
+{
+    coir__stack *s = coir__stack_at(address);
+    return s && (const char *)address < s->bottom ? s : NULL;
 }
 
 coir__stack *coir__stack_holding(const void *address)
 {
     unsigned class_;
     char *slot = find(address, &class_);
-    if (!slot || (size_t)((const char *)address - slot) < COIR__STACK_GUARD)
+    if (!slot || (size_t)((const char *)address - slot) < coir__stack_guard(class_))
         return NULL;
     return coir__slot_record(slot, class_);
 }

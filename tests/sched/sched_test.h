@@ -74,10 +74,15 @@ UNUSED static bool guards_are_cheap(void)
     return works;
 }
 
-/* Tasks that may have a stack at the same time: 100,000 where that is possible. */
+/* Tasks that may have a stack at the same time: 100,000 where that is possible. Stacks that grow take mappings, fixed ones
+ * memory. */
 UNUSED static int crowd_size(void)
 {
-    return SCHED_TSAN ? 4000 : SCHED_ASAN ? 20000 : guards_are_cheap() ? 100000 : 10000;
+    const char *strategy = getenv("COIR_STACK");
+    if (strategy && strcmp(strategy, "fixed") == 0)
+        return 1000;
+    bool cheap = guards_are_cheap() && !(strategy && strcmp(strategy, "grow") == 0);
+    return SCHED_TSAN ? 4000 : !cheap ? 10000 : SCHED_ASAN ? 20000 : 100000;
 }
 
 /* -- runtimes ------------------------------------------------------------------------------------------------- */

@@ -170,6 +170,9 @@ TEST(good_values_of_the_environment_are_accepted)
     setenv("COIR_STACK", "fixed", 1);
     setenv("COIR_DEBUG", "seed=5,migrate=1,dump=0", 1);
     CHECK_EQ(coir_run(NULL, return_0, NULL), 0);
+    setenv("COIR_STACK", "grow", 1);
+    setenv("COIR_DEBUG", "census=0", 1);
+    CHECK_EQ(coir_run(NULL, return_0, NULL), 0);
     setenv("COIR_STACK", "lazy", 1);
     setenv("COIR_DEBUG", "", 1);
     CHECK_EQ(coir_run(NULL, return_0, NULL), 0);
@@ -190,10 +193,22 @@ TEST(both_engines_can_be_chosen)
 
 TEST(every_stack_strategy_runs)
 {
+    unsetenv("COIR_STACK");
     for (int s = COIR_STACK_AUTO; s <= COIR_STACK_FIXED; s++) {
         coir_options o = {.stack_strategy = (coir_stack_strategy)s};
         CHECK_EQ(coir_run(&o, return_0, NULL), 0);
     }
+}
+
+TEST(stacks_that_grow_need_the_handler)
+{
+    coir_options o = {.stack_strategy = COIR_STACK_GROW, .flags = COIR_NO_OVERFLOW_HANDLER};
+    unsetenv("COIR_STACK");
+    CHECK_EQ(coir_run(&o, return_0, NULL), -EINVAL);
+    o.stack_strategy = COIR_STACK_AUTO;
+    CHECK_EQ(coir_run(&o, return_0, NULL), 0);
+    setenv("COIR_STACK", "grow", 1);
+    CHECK_EQ(coir_run(&o, return_0, NULL), -EINVAL);
 }
 
 static int see_thread_name(void *arg)

@@ -153,6 +153,94 @@ TEST(the_process_ends_even_if_it_ignores_abort)
 TEST(the_report_has_a_backtrace) { CHECK_ABORTS(overflow_named, NULL, "[0x"); }
 #endif
 
+/* What a frame that is not probed may write to first: anything in it. */
+static char *far_below;
+
+static void write_far_below(void *arg)
+{
+    (void)arg;
+    *(volatile char *)far_below = 5;
+}
+
+static int overflow_unprobed(void *arg)
+{
+    fake_task task = {.name = "unprobed"};
+    coir__stack_pool *p = coir__stack_pool_new(COIR_STACK_AUTO, 1);
+    coir__stack *s = obtain(p, NULL, DEFAULT_CLASS);
+    void *keep;
+    s->owner = &task;
+    CHECK_EQ(coir__overflow_thread_begin(&keep), 0);
+    CHECK_EQ(coir__overflow_install(&hooks), 0);
+    far_below = s->bottom - (size_t)(uintptr_t)arg;
+    on_stack(s, write_far_below, NULL);
+    return 0;
+}
+
+TEST(a_frame_that_is_not_probed_is_caught_up_to_the_size_of_the_guard)
+{
+    CHECK_ABORTS(overflow_unprobed, (void *)(uintptr_t)1,
+                 "coir: stack overflow in task 'unprobed'");
+    CHECK_ABORTS(overflow_unprobed, (void *)(uintptr_t)COIR__STACK_GUARD,
+                 "coir: stack overflow in task 'unprobed'");
+}
+
+/* The limit: compile with -fstack-clash-protection. */
+TEST(a_larger_one_gets_past_the_guard)
+{
+    coir__stack_pool *p = coir__stack_pool_new(COIR_STACK_AUTO, 1);
+    coir__stack *a = obtain(p, NULL, DEFAULT_CLASS), *b = obtain(p, NULL, DEFAULT_CLASS);
+    coir__stack *lower = a < b ? a : b, *upper = a < b ? b : a;
+    far_below = upper->bottom - COIR__STACK_GUARD - 4096;
+    on_stack(upper, write_far_below, NULL);
+    CHECK_EQ(*far_below, 5);
+    CHECK(far_below > lower->bottom && far_below < (char *)lower->top);
+    coir__stack_pool_free(p);
+}
+
+static char *neighbour_top;
+
+static void neighbour_looked_at(void *owner, const char *name)
+{
+    (void)owner, (void)name;
+    for (char *c = neighbour_top - 60000; c < neighbour_top; c++)
+        if (*c != 7)
+            abort();
+    if (write(STDERR_FILENO, "the neighbour is whole\n", 23) < 0)
+        abort();
+}
+
+static COIR__NOINLINE void allocate(size_t n)
+{
+    volatile char *area = __builtin_alloca(n);
+    area[0] = 1;
+    __asm__ volatile("" ::"r"(area) : "memory");
+}
+
+static void allocate_much(void *arg) { allocate((size_t)(uintptr_t)arg); }
+
+static int overflow_beside_neighbour(void *arg)
+{
+    static const coir__overflow_hooks looking = {describe, neighbour_looked_at};
+    fake_task task = {.name = "large"};
+    coir__stack_pool *p = coir__stack_pool_new(COIR_STACK_AUTO, 1);
+    coir__stack *a = obtain(p, NULL, DEFAULT_CLASS), *b = obtain(p, NULL, DEFAULT_CLASS);
+    coir__stack *lower = a < b ? a : b, *upper = a < b ? b : a;
+    void *keep;
+    neighbour_top = (char *)lower->top;
+    memset(neighbour_top - 60000, 7, 60000);
+    upper->owner = &task;
+    CHECK_EQ(coir__overflow_thread_begin(&keep), 0);
+    CHECK_EQ(coir__overflow_install(&looking), 0);
+    on_stack(upper, arg ? allocate_much : fall_by_large_frames, (void *)(uintptr_t)(280 << 10));
+    return 0;
+}
+
+TEST(a_large_frame_that_is_probed_touches_no_neighbour)
+{
+    CHECK_ABORTS(overflow_beside_neighbour, NULL, "the neighbour is whole");
+    CHECK_ABORTS(overflow_beside_neighbour, &far_below, "the neighbour is whole");
+}
+
 /* A guard made by mprotect is a guard as well. */
 static void *overflow_in_thread(void *arg)
 {

@@ -32,8 +32,9 @@ TEST(a_class_has_room_for_the_reserve_and_the_guard)
         unsigned class_ = coir__stack_class(reserves[i]);
         CHECK(class_ >= COIR__STACK_CLASS_MIN && class_ <= COIR__STACK_CLASS_MAX);
         size_t slot = coir__slot_size(class_);
-        CHECK_GE(slot, reserves[i] + COIR__STACK_GUARD);
-        CHECK(slot < 2 * (reserves[i] + COIR__STACK_GUARD) || slot == KIB(128));
+        CHECK_GE(slot, reserves[i] + coir__stack_guard(class_));
+        CHECK(slot < 2 * (reserves[i] + coir__stack_guard(class_)) ||
+              coir__stack_usable(class_) <= KIB(64));
     }
 }
 
@@ -361,7 +362,7 @@ static void *chaos_worker(void *arg)
         else
             chaos_end(c, &cache, &rng);
         if (i % 500 == 0)
-            coir__stack_pool_trim(c->pool);
+            coir__stack_pool_trim(c->pool, SIZE_MAX);
     }
     return NULL;
 }
@@ -434,7 +435,7 @@ TEST(memory_of_deep_stacks_goes_back_after_trimming)
     size_t mapped = coir__stack_pool_mapped(p), resident = resident_bytes();
     CHECK_GT(resident, MANY * KIB(128));
     for (int i = 0; i < 12; i++)
-        coir__stack_pool_trim(p);
+        coir__stack_pool_trim(p, SIZE_MAX);
     CHECK_EQ(coir__stack_pool_idle(p), 0);
     CHECK_LE(resident_bytes(), resident - (MANY - COIR__STACK_HOT_MAX) * KIB(120));
     CHECK_LE(coir__stack_pool_mapped(p), 64 + 128 + 64 + 64);
@@ -449,9 +450,9 @@ TEST(each_trim_lets_half_of_the_unused_go)
     obtain_many(p, &cache);
     give_up_many(p, &cache);
     size_t idle = coir__stack_pool_idle(p);
-    coir__stack_pool_trim(p);
+    coir__stack_pool_trim(p, SIZE_MAX);
     CHECK_EQ(coir__stack_pool_idle(p), idle); /* not before it has seen them unused */
-    coir__stack_pool_trim(p);
+    coir__stack_pool_trim(p, SIZE_MAX);
     CHECK_EQ(coir__stack_pool_idle(p), idle - (idle + 1) / 2);
     coir__stack_pool_free(p);
 }
@@ -463,12 +464,12 @@ TEST(what_is_used_between_trims_stays)
     obtain_many(p, &cache);
     give_up_many(p, &cache);
     size_t idle = coir__stack_pool_idle(p);
-    coir__stack_pool_trim(p);
+    coir__stack_pool_trim(p, SIZE_MAX);
     for (int i = 0; i < 20; i++) {
         obtain_many(p, &cache); /* all of it */
         CHECK_EQ(coir__stack_pool_idle(p), 0);
         give_up_many(p, &cache);
-        coir__stack_pool_trim(p);
+        coir__stack_pool_trim(p, SIZE_MAX);
     }
     CHECK_EQ(coir__stack_pool_idle(p), idle);
     coir__stack_pool_free(p);
@@ -483,7 +484,7 @@ TEST(trimming_takes_nothing_that_is_reserved)
     for (int i = 0; i < MANY; i++)
         CHECK_EQ(coir__stack_reserve(p, &cache, DEFAULT_CLASS), 0);
     for (int i = 0; i < 12; i++)
-        coir__stack_pool_trim(p);
+        coir__stack_pool_trim(p, SIZE_MAX);
     size_t mapped = coir__stack_pool_mapped(p);
     for (int i = 0; i < MANY; i++)
         coir__stack_take(p, &cache, DEFAULT_CLASS);
@@ -498,8 +499,8 @@ TEST(a_released_stack_is_clean_and_guarded_when_it_comes_back)
     char *bottom = s->bottom;
     bottom[100] = 1;
     give_up(p, NULL, s);
-    coir__stack_pool_trim(p);
-    coir__stack_pool_trim(p);
+    coir__stack_pool_trim(p, SIZE_MAX);
+    coir__stack_pool_trim(p, SIZE_MAX);
     CHECK_EQ(coir__stack_pool_idle(p), 0);
     s = obtain(p, NULL, DEFAULT_CLASS);
     CHECK_EQ(s->bottom, bottom); /* the slab was kept: it is the only one */
@@ -557,7 +558,7 @@ TEST(fixed_stacks_that_lie_idle_are_unmapped)
     give_up_many(p, NULL);
     CHECK_EQ(coir__stack_pool_mapped(p), MANY);
     for (int i = 0; i < 12; i++)
-        coir__stack_pool_trim(p);
+        coir__stack_pool_trim(p, SIZE_MAX);
     CHECK_LE(coir__stack_pool_mapped(p), 1);
     coir__stack_pool_free(p);
 }
