@@ -175,13 +175,11 @@ static COIR__NOINLINE int lock_slow(struct coir__mutex *m)
 int coir_mutex_lock(coir_mutex *mutex)
 {
     struct coir__mutex *m = mutex_of(mutex);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w))
-        return lock_slow(m);
+    coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
     uintptr_t free_word = 0;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) &
-                       COIR__ATTENTION_CANCELLED))
+                       (COIR__ATTENTION_CANCELLED | COIR__ATTENTION_THREAD)))
         return lock_slow(m);
     if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
             &m->owner, &free_word, (uintptr_t)self, memory_order_acquire, memory_order_relaxed)))
@@ -268,6 +266,10 @@ void coir__mutex_release(struct coir__mutex *m, coir__worker *w, coir__task *sel
 
 void coir_mutex_unlock(coir_mutex *mutex)
 {
-    coir__worker *w = coir__worker_here();
-    coir__mutex_release(mutex_of(mutex), w, w->current);
+    struct coir__mutex *m = mutex_of(mutex);
+    coir__worker *w = coir__worker_near(); /* a thread without one owns nothing */
+    uintptr_t word = (uintptr_t)w->current;
+    if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
+            &m->owner, &word, 0, memory_order_release, memory_order_relaxed)))
+        unlock_slow(m, w, w->current);
 }

@@ -56,6 +56,13 @@ COIR__INLINE bool word_enter(struct coir__rwlock *l, uint32_t *word, uint32_t to
                                                  memory_order_relaxed);
 }
 
+/* Neither cancelled nor a thread, perhaps one without a worker. */
+COIR__INLINE bool may_be_fast(const coir__task *self)
+{
+    return !(atomic_load_explicit(&self->attention, memory_order_relaxed) &
+             (COIR__ATTENTION_CANCELLED | COIR__ATTENTION_THREAD));
+}
+
 /* -- without the lock ------------------------------------------------------------------------- */
 
 /* Reads if nobody writes and nobody waits. */
@@ -190,8 +197,8 @@ static COIR__NOINLINE int lock_slow(struct coir__rwlock *l, bool write)
 int coir_rwlock_read_lock(coir_rwlock *lock)
 {
     struct coir__rwlock *l = rwlock_of(lock);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || coir__is_cancelled(w->current)))
+    coir__worker *w = coir__worker_near();
+    if (coir__unlikely(!may_be_fast(w->current)))
         return lock_slow(l, false);
     if (coir__unlikely(!read_fast(l)))
         return lock_slow(l, false);
@@ -201,8 +208,8 @@ int coir_rwlock_read_lock(coir_rwlock *lock)
 int coir_rwlock_write_lock(coir_rwlock *lock)
 {
     struct coir__rwlock *l = rwlock_of(lock);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w || coir__is_cancelled(w->current)))
+    coir__worker *w = coir__worker_near();
+    if (coir__unlikely(!may_be_fast(w->current)))
         return lock_slow(l, true);
     if (coir__unlikely(!write_fast(l, w->current)))
         return lock_slow(l, true);
