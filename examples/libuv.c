@@ -8,6 +8,20 @@
  *   after each round of tasks: coir_chan_try_recv() from [answers]
  *
  * All of it is one thread. The callbacks never wait: they only try. Tasks wait as they like, and let the loop go on meanwhile.
+ *
+ * @needs libuv
+ * @expect *: *
+ * @expect *: *
+ * @expect *: *
+ * @expect *: *
+ * @expect *: *
+ * @expect *: *
+ * @expect *: *
+ * @expect *: *
+ * @expect *: *
+ * @expect *: *
+ * @expect *: *
+ * @expect uv: the loop has ended
  */
 #include <coir.h>
 #include <coir/net.h>
