@@ -431,6 +431,7 @@ static int runtime_new(coir__runtime **ret, const coir_options *given, bool embe
     rt->solo = rt->worker_count == 1;
     rc = -ENOMEM;
     rt->name = coir__alloc_text(rt->options.name ? rt->options.name : "coir");
+    rt->stack_class = (uint8_t)coir__stack_class(rt->options.stack_reserve);
     rt->stacks = coir__stack_pool_new(rt->options.stack_strategy, rt->worker_count);
     rt->workers = calloc(rt->worker_count, sizeof *rt->workers);
     if (!rt->name || !rt->stacks || !rt->workers)

@@ -18,8 +18,9 @@ struct coir__runtime {
     unsigned started; /* workers whose loop stands */
     coir__worker **workers;
     coir__stack_pool *stacks;
-    bool stacks_grow; /* strategy: memory must be touched before the kernel sees it */
-    bool census;      /* COIR_DEBUG=census=1: every task's use of its stack is measured */
+    uint8_t stack_class; /* of tasks that ask for none */
+    bool stacks_grow;    /* strategy: memory must be touched before the kernel sees it */
+    bool census;         /* COIR_DEBUG=census=1: every task's use of its stack is measured */
     const coir_engine *engine;
     uint64_t seed;
     bool overflow_handler;

@@ -121,9 +121,9 @@ static void task_discard(coir__worker *w, coir__task *t)
 static int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g, const struct order *o,
                       coir_task *ret)
 {
-    size_t reserve = o->options && o->options->stack_reserve ? o->options->stack_reserve
-                                                             : rt->options.stack_reserve;
-    unsigned class_ = coir__stack_class(reserve);
+    unsigned class_ = o->options && o->options->stack_reserve
+                          ? coir__stack_class(o->options->stack_reserve)
+                          : rt->stack_class;
     if (!o->fn || class_ == 0)
         return class_ == 0 && o->fn ? -ENOMEM : -EINVAL;
     coir__stack_cache *cache = cache_for(w, rt, class_);
@@ -414,7 +414,8 @@ void coir__group_task_done(coir__worker *w, coir__task *t, int rc)
     if (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_ARG_COPY)
         coir__release(t->arg);
     struct fate f = decide(w, t, rc);
-    coir__release(f.name);
+    if (coir__unlikely(f.name != NULL))
+        coir__release(f.name);
     bool kept = f.kept;
     if (coir__unlikely(g->root))
         root_note(w, g, t, handle, rc, kept || f.joiner);
