@@ -95,8 +95,11 @@ coir__task *coir__ring_pop(coir__worker *w)
             return t;
         }
         if (atomic_compare_exchange_weak_explicit(&w->head, &head, head + 1, memory_order_acq_rel,
-                                                  memory_order_acquire))
+                                                  memory_order_acquire)) {
+            if (!COIR__TSAN) /* a thief may take them meanwhile: what is fetched is only a guess */
+                ring_prefetch(w, head + 1, tail);
             return t;
+        }
     }
 }
 
