@@ -26,7 +26,9 @@
  * Runtime resources: a runtime has its workers (threads named "NAME/N" after the runtime, all asynchronous signals blocked), per worker
  * one io_uring or epoll descriptor and one eventfd, up to four short-lived "coir/dns" threads while names are being
  * resolved, and, while any runtime exists, one handler for SIGSEGV and SIGBUS that reports stack overflow, chains to
- * what was there before, and is restored by the last runtime (option `flags`: COIR_NO_OVERFLOW_HANDLER).
+ * what was there before, and is restored by the last runtime (option `flags`: COIR_NO_OVERFLOW_HANDLER). A runtime in a foreign loop
+ * (coir_runtime_new()) has no threads but those for names, and besides an epoll descriptor, a timerfd and, with io_uring, one
+ * more eventfd. For each signal that was waited for: one handler and one eventfd, until the last runtime ends.
  *
  * This header is the core of it, in the order in which it is best read:
  *

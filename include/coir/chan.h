@@ -168,13 +168,14 @@ COIR_API void coir_broadcast_unsubscribe(coir_subscriber *s);
 COIR_API int coir_broadcast_send(coir_broadcast *b, const void *elem);
 
 /* The next item. -EOVERFLOW if items were lost before it: nothing is stored but their number in *ret_lost, and the next call has
- * the oldest that is kept. -EPIPE when closed and drained. From: any. Switches: yes. Cancel point: yes. */
+ * the oldest that is kept, unless that is lost meanwhile too. -EPIPE when closed and drained. From: any. Switches: yes.
+ * Cancel point: yes. */
 COIR_API int coir_broadcast_recv(coir_subscriber *s, void *elem, uint64_t *ret_lost);
 
 /* The same without waiting: -EAGAIN where it would wait. From: any. Switches: no. Cancel point: no. */
 COIR_API int coir_broadcast_try_recv(coir_subscriber *s, void *elem, uint64_t *ret_lost);
 
-/* How many items `s` has lost in all. From: any. Switches: no. Cancel point: no. */
+/* How many items `s` has lost in all, reported or not yet. From: any. Switches: no. Cancel point: no. */
 COIR_API uint64_t coir_broadcast_lost(coir_subscriber *s);
 
 /* Closes: idempotent; subscribers drain what is kept. From: any. Switches: no. Cancel point: no. */

@@ -104,6 +104,10 @@ typedef struct coir_engine {
     /* Descriptor `fd`, whose slot says that it is registered with this loop, is about to be closed. NULL: nothing is
      * ever registered. Any thread, under the slot's lock. */
     void (*forget)(coir_loop *loop, int fd);
+
+    /* A descriptor of the loop's that polls readable while a poll would find something, and after a wake; or an error. From the
+     * first call on the loop is polled without waiting only. NULL: no coir_runtime_new() with this engine. The loop's thread. */
+    int (*descriptor)(coir_loop *loop);
 } coir_engine;
 
 /* For engines: reports the end of a submitted operation, which the engine forgets herewith; or COIR_OP_AGAIN. From a poll or

@@ -15,7 +15,10 @@ extern "C" {
 /*
  * A runtime inside a foreign loop: one worker, which is the thread that made it, and no other thread. The loop polls one descriptor
  * for reading, and calls coir_runtime_run_once() when it is ready; then tasks run until all of them wait, or for about a
- * millisecond. Between two such calls the thread is a plain thread, which may send, set and wake, from callbacks of the loop too.
+ * millisecond. Between two such calls the thread is a plain thread, which may send, set and wake, from callbacks of the loop too. It
+ * should not wait there for what only its own tasks can do: they run when it comes back to the loop.
+ *
+ * With an injected clock (options) the descriptor can't know when that clock is moved: call coir_runtime_run_once() after it.
  *
  * @example embedded
  *   #include <coir.h>
@@ -69,11 +72,12 @@ COIR_API int coir_runtime_fd(coir_runtime *rt);
 
 /* -- shutdown --------------------------------------------------------------------------------------------------- */
 
-/* Begins to end the caller's runtime in two phases. First it drains: coir_accept(), coir_signal_wait() and waiting for a listener or
+/* void coir_shutdown_begin(int64_t grace): begins to end the caller's runtime in two phases. First it drains: coir_accept(), coir_signal_wait() and waiting for a listener or
  * a signal in coir_poll() or a select give -ESHUTDOWN, at once and to those who wait already; everything else works, spawn
  * too. After `grace` (0 or less: at once) the root scope is cancelled, the first task included, with the reason "shutdown".
  * Called again it can only shorten the grace. From: task. Switches: no. Cancel point: no. */
-COIR_API void coir_shutdown_begin(int64_t grace);
+#define coir_shutdown_begin(...) coir_shutdown_begin_at(COIR_HERE, __VA_ARGS__)
+COIR_API void coir_shutdown_begin_at(const char *file, int line, int64_t grace);
 
 #ifdef __cplusplus
 }

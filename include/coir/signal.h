@@ -7,7 +7,8 @@
  * The first wait for a signal, in whatever process-wide order, installs a handler for it, which stays until the last runtime has ended;
  * then what was there before is restored. From the first wait on a signal that arrives while nobody waits is remembered, as
  * a blocked one would be, for the next who does. A signal that all threads block when it is first waited for is unblocked
- * on the worker that does so. Each occurrence goes to one waiter. */
+ * on the worker that does so. Each occurrence goes to one waiter. raise() in a task is for its worker's thread alone, where the signal
+ * may be blocked: kill(getpid(), ...) reaches whoever waits. */
 
 #include <coir.h>
 #include <signal.h>

@@ -40,6 +40,8 @@ int64_t coir__deadlock_patience = COIR_MS(20);
 
 static bool is_worker(const coir__runtime *rt, pid_t tid)
 {
+    if (atomic_load(&rt->embedded)) /* its thread may do anything between two looks at its tasks */
+        return false;
     for (unsigned i = 0; i < rt->worker_count; i++)
         if (rt->workers[i]->tid == tid)
             return true;
@@ -156,6 +158,7 @@ static bool waits_for_task(const coir__task *t)
     case COIR__WAIT_ONCE:
     case COIR__WAIT_JOIN:
     case COIR__WAIT_GROUP:
+    case COIR__WAIT_LIMIT: /* for the end of a sibling */
     case COIR__WAIT_COND:
     case COIR__WAIT_SEM:
     case COIR__WAIT_READ_LOCK:

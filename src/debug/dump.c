@@ -7,14 +7,16 @@
  *     worker 0: thread 4711, awake, 0 queued
  *   task 12 'reader' spawned at file.c:10: waiting 340 ms for a receive on channel 0x55d0c8a412a0
  *     scope begun at file.c:31, 160 ms left
- *   thread 13 'feeder': waiting 2 ms for mutex 0x7ffd2b1c8e40
+ *   thread 13 'feeder': waiting 2 ms for mutex 0x7ffd2b1c8e40, held by task 12 'reader'
+ *   mutex cycle: task 15 'a' waits for mutex 0x1 held by task 16 'b', which waits for mutex 0x2 held by task 15 'a'
  *
  * Lines about tasks, and no others, begin with "task ". Nothing is stopped: each task's line is true for one moment, not for
  * the same one.
  *
  * How a task is looked at: its scope lock, and then its id, keep it from ending and its scopes from closing; so its runtime
  * and what its chain of scopes lies in stay too. The wait is in atomic words, which may belong to two waits in a row: they
- * are read until they agree, and no pointer from them is followed unless it is known to be a descriptor's. What only
+ * are read until they agree, and no pointer from them is followed unless it is known to be a descriptor's. Who holds what a
+ * task waits for is looked up before, by the rules of sync/holder.h, and shown if it still waits for that. What only
  * the owner writes (who runs, has a stack, the id of an operation) is looked at by peek(): it may be old, and is only compared
  * or printed.
  *
@@ -30,12 +32,15 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "debug/cycle.h"
 #include "io/op.h"
 #include "scope/scope.h"
 
 #define PAGE 4096
 #define ENTRY 2048       /* room that an entry finds at least; a longer one is cut */
 #define LOCK_ROUNDS 3000 /* about 200 ms */
+#define NAME_ROUNDS 100  /* about 2 ms: for the name of another task */
+#define NAME 64
 
 struct dump {
     int fd;
@@ -106,15 +111,17 @@ static void add_duration(struct dump *d, int64_t ns)
 
 /* -- looking ---------------------------------------------------------------------------------- */
 
-static bool lock_soon(coir__lock *l)
+static bool lock_within(coir__lock *l, unsigned rounds)
 {
-    for (unsigned round = 0; round < LOCK_ROUNDS; round++) {
+    for (unsigned round = 0; round < rounds; round++) {
         if (coir__lock_try(l))
             return true;
         coir__spin(round);
     }
     return false;
 }
+
+static bool lock_soon(coir__lock *l) { return lock_within(l, LOCK_ROUNDS); }
 
 /* A word that another thread may be writing; not for ThreadSanitizer's eyes. */
 static COIR__UNSANITIZED uintptr_t peek(const void *word)
@@ -162,6 +169,83 @@ static bool is_waiting(uint32_t park)
 {
     return park == COIR__PARK_WAITING || park == COIR__PARK_HELD || park == COIR__PARK_SELECTED ||
            park == COIR__PARK_IO;
+}
+
+/* -- holders ---------------------------------------------------------------------------------- */
+
+/* A task or thread that is mentioned elsewhere than in its own line. */
+struct mention {
+    uint64_t id; /* 0: it has ended */
+    bool thread;
+    bool named;
+    char name[NAME];
+};
+
+/* No lock is held. */
+static void look_who(coir__task *t, struct mention *ret)
+{
+    *ret = (struct mention){.id = atomic_load_explicit(&t->id, memory_order_acquire)};
+    if (!lock_within(&t->scope_lock, NAME_ROUNDS))
+        return;
+    unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
+    ret->id = atomic_load_explicit(&t->id, memory_order_acquire);
+    if (flags & (COIR__TASK_ENDING | COIR__TASK_DONE))
+        ret->id = 0;
+    ret->thread = flags & COIR__TASK_THREAD;
+    ret->named = ret->id != 0 && t->name;
+    if (ret->named)
+        snprintf(ret->name, sizeof ret->name, "%s", t->name);
+    coir__lock_drop(&t->scope_lock);
+}
+
+static void add_mention(struct dump *d, const struct mention *m)
+{
+    if (m->id == 0) {
+        add(d, " a task that has ended");
+        return;
+    }
+    add(d, " %s %llu", m->thread ? "thread" : "task", (unsigned long long)m->id);
+    if (m->named) {
+        add(d, " ");
+        add_quoted(d, m->name);
+    }
+}
+
+/* Who holds the lock that a task waits for. */
+struct held {
+    coir__lock *lock; /* NULL: none is known */
+    uint32_t readers;
+    bool known;
+    struct mention by;
+};
+
+/* Of the task or thread to be written next; no lock is held. *ret is all zero. */
+static void look_for_holder(const coir__task *t, struct held *ret)
+{
+    coir__holder holder;
+    uint8_t kind = coir__wait_kind_of(t);
+    if (kind == COIR__WAIT_JOIN || !coir__holder_has(kind))
+        return;
+    coir__holder_look_begin();
+    bool found = coir__holder_find(t, &holder);
+    coir__holder_look_end();
+    if (!found)
+        return;
+    ret->lock = holder.lock;
+    ret->readers = holder.readers;
+    ret->known = holder.task != NULL;
+    if (ret->known)
+        look_who(holder.task, &ret->by);
+}
+
+static void add_holder(struct dump *d, const struct held *held)
+{
+    if (held->known) {
+        add(d, ", held by");
+        add_mention(d, &held->by);
+    } else if (held->readers) {
+        add(d, ", held by %u reader%s", held->readers, held->readers > 1 ? "s" : "");
+    }
 }
 
 /* -- states ----------------------------------------------------------------------------------- */
@@ -226,7 +310,7 @@ static void add_io(struct dump *d, coir__runtime *rt, const coir__task *t)
 }
 
 static void add_wait(struct dump *d, coir__runtime *rt, const coir__task *t,
-                     const struct wait *seen)
+                     const struct wait *seen, const struct held *held)
 {
     int64_t now = rt ? coir__runtime_now(rt) : coir__time_now();
     uint8_t kind = seen->kind < COIR__WAIT_KINDS ? seen->kind : COIR__WAIT_NONE;
@@ -242,6 +326,8 @@ static void add_wait(struct dump *d, coir__runtime *rt, const coir__task *t,
         add_joined(d, seen->lock);
     else if (kind == COIR__WAIT_IO)
         add_io(d, rt, t);
+    if (coir__holder_has(kind) && held->lock == seen->lock)
+        add_holder(d, held);
 }
 
 /* The index of the worker that runs `t`, or -1. */
@@ -253,12 +339,13 @@ static int running_on(const coir__runtime *rt, const coir__task *t)
     return -1;
 }
 
-static void add_state(struct dump *d, coir__runtime *rt, const coir__task *t)
+static void add_state(struct dump *d, coir__runtime *rt, const coir__task *t,
+                      const struct held *held)
 {
     struct wait seen = wait_of(t);
     int worker;
     if (is_waiting(seen.park))
-        add_wait(d, rt, t, &seen);
+        add_wait(d, rt, t, &seen, held);
     else if (rt && (worker = running_on(rt, t)) >= 0)
         add(d, ": running on worker %d", worker);
     else
@@ -323,12 +410,12 @@ static void add_scopes(struct dump *d, const coir__runtime *rt, coir__task *t)
 
 /* -- tasks and threads ------------------------------------------------------------------------ */
 
-static void add_task(struct dump *d, coir__runtime *rt, coir__task *t)
+static void add_task(struct dump *d, coir__runtime *rt, coir__task *t, const struct held *held)
 {
     add(d, "task %llu ", (unsigned long long)atomic_load_explicit(&t->id, memory_order_relaxed));
     add_quoted(d, t->name);
     add(d, " spawned at %s:%d", t->file ? t->file : "?", t->line);
-    add_state(d, rt, t);
+    add_state(d, rt, t, held);
     end_line(d);
     add_scopes(d, rt, t);
 }
@@ -344,20 +431,20 @@ static void add_ended(struct dump *d, const coir__task *t, unsigned flags)
     end_line(d);
 }
 
-static void add_thread(struct dump *d, coir__task *t)
+static void add_thread(struct dump *d, coir__task *t, const struct held *held)
 {
     struct wait seen = wait_of(t);
     if (!is_waiting(seen.park))
         return;
     add(d, "thread %llu ", (unsigned long long)atomic_load_explicit(&t->id, memory_order_relaxed));
     add_quoted(d, t->name);
-    add_wait(d, NULL, t, &seen);
+    add_wait(d, NULL, t, &seen, held);
     end_line(d);
     add_scopes(d, NULL, t);
 }
 
 /* The scope lock is held, and the descriptor in use. */
-static void add_descriptor(struct dump *d, coir__task *t)
+static void add_descriptor(struct dump *d, coir__task *t, const struct held *held)
 {
     unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
     if (flags & COIR__TASK_JOINING) /* its end does not wait for the lock any more */
@@ -365,19 +452,21 @@ static void add_descriptor(struct dump *d, coir__task *t)
     if (t->rt != d->rt)
         return;
     if (flags & COIR__TASK_THREAD)
-        add_thread(d, t);
+        add_thread(d, t, held);
     else if (flags & (COIR__TASK_ENDING | COIR__TASK_DONE))
         add_ended(d, t, flags);
     else
-        add_task(d, coir__runtime_of(t), t);
+        add_task(d, coir__runtime_of(t), t, held);
 }
 
 static void visit(coir__task *t, void *arg)
 {
     struct dump *d = arg;
+    struct held held = {0};
     if (peek_16(&t->rt) != d->rt)
         return;
     dump_make_room(d);
+    look_for_holder(t, &held);
     if (!lock_soon(&t->scope_lock)) {
         uint64_t id = atomic_load_explicit(&t->id, memory_order_relaxed);
         add(d, "%s %llu: its lock is held", d->rt ? "task" : "thread", (unsigned long long)id);
@@ -385,8 +474,42 @@ static void visit(coir__task *t, void *arg)
         return;
     }
     if (atomic_load_explicit(&t->id, memory_order_acquire) != 0)
-        add_descriptor(d, t);
+        add_descriptor(d, t, &held);
     coir__lock_drop(&t->scope_lock);
+}
+
+/* -- cycles ----------------------------------------------------------------------------------- */
+
+/* What somebody waits for, and who has it. */
+static void add_hop(struct dump *d, const coir__holder *hop)
+{
+    struct mention by;
+    look_who(hop->task, &by);
+    add(d, " waits %s", waits[hop->kind].text);
+    if (hop->kind != COIR__WAIT_JOIN)
+        add(d, " %p held by", (void *)((uintptr_t)hop->lock - (uintptr_t)waits[hop->kind].lock_at));
+    add_mention(d, &by);
+}
+
+static void visit_for_cycles(coir__task *t, void *arg)
+{
+    struct dump *d = arg;
+    struct mention first;
+    coir__holder hops[COIR__CYCLE_MAX];
+    unsigned n = coir__cycle_find(t, hops);
+    if (n == 0)
+        return;
+    dump_make_room(d);
+    look_who(t, &first);
+    add(d, "mutex cycle:");
+    add_mention(d, &first);
+    for (unsigned i = 0; i < n; i++) {
+        dump_make_room(d); /* a line of any length: no lock is held */
+        if (i > 0)
+            add(d, ", which");
+        add_hop(d, &hops[i]);
+    }
+    end_line(d);
 }
 
 /* -- runtimes --------------------------------------------------------------------------------- */
@@ -485,11 +608,13 @@ static void dump_census(struct dump *d)
 void coir_dump(int fd)
 {
     struct dump d = {.fd = fd};
+    coir__private_look();
     for (uint16_t i = 1; i < COIR__RUNTIMES_MAX; i++)
         if (atomic_load_explicit(&coir__runtimes[i], memory_order_relaxed))
             dump_runtime(&d, i);
     d.rt = 0;
     coir__task_visit(visit, &d);
+    coir__task_visit(visit_for_cycles, &d);
     dump_census(&d);
     dump_flush(&d);
 }

@@ -43,8 +43,8 @@ int64_t coir__fd_leave(coir__worker *w, coir_op *op, int64_t result)
     coir__lock_take(&slot->lock);
     if (coir__unlikely(coir__fd_leave_locked(slot, op, result)))
         closer = coir__claim_first(&slot->closers, NULL, &was);
-    if (coir__unlikely(op->expelled) && result == -ECANCELED)
-        result = -EBADF;
+    if (coir__unlikely(result == -ECANCELED))
+        result = op->expelled ? -EBADF : ((coir__op *)(void *)op)->drained ? -ESHUTDOWN : result;
     coir__lock_drop(&slot->lock);
     if (coir__unlikely(closer != NULL))
         coir__wake(w, closer, was, 0);

@@ -28,6 +28,14 @@ coir__worker *coir__task_only(const char *function)
     return w;
 }
 
+/* For an operation that has entered its slot: whether it came too late for the sweep of a shutdown, which is to end it. */
+static bool is_refused(coir__worker *w, const coir__call *call)
+{
+    coir__fence_light(); /* pairs with the heavy fence of coir_shutdown_begin() */
+    return coir__is_draining(w) &&
+           (call->drains || (call->kind == COIR_OP_POLL && coir__is_listener(call->fd)));
+}
+
 int coir__io_enter(coir__worker *w, coir__call *call, coir__op **ret_op)
 {
     coir__fd *slot = coir__fd_slot(call->fd);
@@ -39,6 +47,7 @@ int coir__io_enter(coir__worker *w, coir__call *call, coir__op **ret_op)
     o->op.len = call->len < LENGTH_MAX ? call->len : LENGTH_MAX;
     o->op.addr = call->addr;
     o->op.owner = w->current;
+    o->drains = call->drains;
     coir__lock_take(&slot->lock);
     bool entered = coir__fd_enter_locked(slot, &o->op, call->generation);
     call->generation = (uint64_t)slot->generation + 1;
@@ -46,6 +55,11 @@ int coir__io_enter(coir__worker *w, coir__call *call, coir__op **ret_op)
     if (coir__unlikely(!entered)) {
         coir__op_give_back(w, o);
         return -EBADF;
+    }
+    if (call->kind > COIR_OP_WRITE && coir__unlikely(is_refused(w, call))) {
+        coir__fd_leave(w, &o->op, -ESHUTDOWN);
+        coir__op_give_back(w, o);
+        return -ESHUTDOWN;
     }
     *ret_op = o;
     return 0;

@@ -70,6 +70,14 @@ static void tell_shortage(int error)
                           coir_strerror(error));
 }
 
+/* For a while, or until the runtime shuts down. */
+static int await_room(void)
+{
+    coir__runtime *rt = coir__worker_or_null()->runtime;
+    coir_case cases[] = {COIR_AFTER(SHORTAGE_PAUSE), COIR_SET(&rt->shutdown.begun)};
+    return coir_select(cases, 2);
+}
+
 static int kind_of_accepted(int listener, int fd)
 {
     int protocol;
@@ -85,14 +93,17 @@ static int kind_of_accepted(int listener, int fd)
 int coir_accept(int fd, coir_addr *ret_peer)
 {
     coir_addr peer;
-    coir__call c = {
-        .name = "coir_accept", .kind = COIR_OP_ACCEPT, .fd = fd, .addr = ret_peer ? &peer : NULL};
+    coir__call c = {.name = "coir_accept",
+                    .kind = COIR_OP_ACCEPT,
+                    .fd = fd,
+                    .addr = ret_peer ? &peer : NULL,
+                    .drains = true};
     int got;
     do {
         got = coir__io(&c);
         if (is_shortage(got)) {
             tell_shortage(got);
-            int rc = coir_sleep(SHORTAGE_PAUSE);
+            int rc = await_room();
             if (rc < 0)
                 return rc;
         }

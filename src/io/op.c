@@ -169,6 +169,8 @@ coir__op *coir__op_take(coir__worker *w, uint8_t kind, int fd)
     uint64_t word = atomic_load_explicit(&o->word, memory_order_relaxed);
     o->worker = w;
     o->watch = false;
+    o->drains = false;
+    o->drained = false;
     o->op.id = generation_of(word) | (uint32_t)o->op.id;
     o->op.kind = kind;
     o->op.state = 0;
@@ -298,6 +300,22 @@ int coir__op_fd(coir__runtime *rt, uint64_t id)
     int fd = __atomic_load_n(&o->op.fd, __ATOMIC_ACQUIRE); /* before the word */
     uint64_t word = atomic_load_explicit(&o->word, memory_order_relaxed);
     return generation_of(word) == generation_of(id) && (word & COIR__OP_LIVE) ? fd : -1;
+}
+
+void coir__ops_visit(coir__runtime *rt, void (*visit)(coir__runtime *rt, int fd))
+{
+    ops *s = ops_of(rt);
+    if (!s)
+        return;
+    coir__lock_take(&rt->op_lock);
+    uint32_t used = s->used;
+    coir__lock_drop(&rt->op_lock);
+    for (uint32_t i = 0; i < used; i++) {
+        coir__op *o = coir__op_record(rt, i + 1);
+        uint64_t word = atomic_load_explicit(&o->word, memory_order_acquire);
+        if (word & COIR__OP_LIVE)
+            visit(rt, __atomic_load_n(&o->op.fd, __ATOMIC_RELAXED));
+    }
 }
 
 void coir__ops_free(coir__runtime *rt)

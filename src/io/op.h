@@ -43,6 +43,8 @@ typedef struct coir__op {
     coir__worker *worker;    /* where it was submitted; whose list of cancels it goes to */
     struct coir__op *next;   /* in the list of cancels, or of free records */
     bool watch;              /* for a select; else for the task `op.owner` */
+    bool drains;             /* ends when the runtime shuts down */
+    bool drained;            /* for that its end has been asked for; guarded by the slot's lock */
 
     _Alignas(64) coir__lock lock; /* guards `node` */
     coir__select_node *node;      /* of a watch that may still tell; NULL: of none */
@@ -62,6 +64,9 @@ coir__op *coir__op_record(coir__runtime *rt, uint64_t id);
 /* The descriptor of a live operation; -1 if it has ended. For dumps, from any thread while `rt` exists. */
 int coir__op_fd(coir__runtime *rt, uint64_t id);
 
+/* Calls visit(rt, fd) for the descriptor of each operation under way; for some more than once, or when it has just ended. */
+void coir__ops_visit(coir__runtime *rt, void (*visit)(coir__runtime *rt, int fd));
+
 /* Asks for the end of a live operation, which the caller keeps alive (the slot's lock, ...). */
 void coir__op_post(coir__op *o);
 
@@ -76,6 +81,7 @@ typedef struct coir__call {
     void *buf;
     size_t len;
     struct coir_addr *addr;
+    bool drains; /* -ESHUTDOWN once the runtime shuts down */
     uint64_t
         generation; /* in: 0, or that of an earlier part of the same call, which must still hold; out */
 } coir__call;
@@ -83,7 +89,7 @@ typedef struct coir__call {
 /* Does it: a count, events, a descriptor or 0; or an error. */
 int coir__io(coir__call *call);
 
-/* Begins an operation: a record in its slot. -ENOMEM, or -EBADF when the descriptor is being closed. */
+/* Begins an operation: a record in its slot. -ENOMEM; -EBADF when the descriptor is being closed; -ESHUTDOWN. */
 int coir__io_enter(coir__worker *w, coir__call *call, coir__op **ret_op);
 
 /* One that is under way, from its begin to its end: they are counted, for deadlocks. By a worker of its runtime. */
@@ -102,10 +108,30 @@ coir__worker *coir__task_only(const char *function);
 int coir__fd_adopt(int fd, int kind);
 
 /* Takes an ended operation out of its slot, and wakes the closer who waits for that. The result as it stands: -EBADF
- * for what ended because the descriptor is being closed. */
+ * for what ended because the descriptor is being closed, -ESHUTDOWN because the runtime shuts down. */
 int64_t coir__fd_leave(coir__worker *w, coir_op *op, int64_t result);
 
+/* -- shutdown (shutdown.c) ------------------------------------------------------------------------ */
+
+/* Whether the runtime shuts down. */
+COIR__INLINE bool coir__is_draining(const coir__worker *w)
+{
+    return atomic_load_explicit(&w->runtime->draining, memory_order_relaxed);
+}
+
+/* Whether it is a listening socket, for which nobody may wait in a runtime that shuts down. */
+bool coir__is_listener(int fd);
+
 /* -- watches (select_case.c) ---------------------------------------------------------------------- */
+
+/* Begins to wait for events on behalf of a select's node: those that are there, an error, or 0 and the watch's id. */
+int coir__watch_begin(coir__worker *w, coir__call *call, coir__select_node *n, uint64_t *ret_id);
+
+/* Whether it may still touch its node. */
+bool coir__watch_is_on(coir__worker *w, uint64_t id);
+
+/* From here on it won't. */
+void coir__watch_leave(coir__worker *w, uint64_t id);
 
 /* A watch has ended, and is out of its slot: wakes the select, if it still wants to know. */
 void coir__watch_end(coir__worker *w, coir__op *o, int64_t result);

@@ -37,11 +37,13 @@ static bool is_closing(int fd)
 }
 
 /* The events that are ready now, 0, or an error. */
-static int ready_now(const coir_case *k)
+static int ready_now(const coir__worker *w, const coir_case *k)
 {
     int fd = fd_of(k);
     if (fd < 0 || is_closing(fd))
         return -EBADF;
+    if (coir__unlikely(coir__is_draining(w)) && coir__is_listener(fd))
+        return -ESHUTDOWN;
     return coir__attempt_poll(fd, events_of(k));
 }
 
@@ -79,12 +81,10 @@ static int64_t begin(coir__worker *w, coir__op *o)
     return result;
 }
 
-/* Events that are ready, an error, or 0 and the watch's id. */
-static int watch(coir__worker *w, const coir_case *k, coir__select_node *n, uint64_t *ret_id)
+int coir__watch_begin(coir__worker *w, coir__call *call, coir__select_node *n, uint64_t *ret_id)
 {
-    coir__call call = {.kind = COIR_OP_POLL, .fd = fd_of(k), .events = events_of(k)};
     coir__op *o;
-    int rc = call.fd < 0 ? -EBADF : coir__io_enter(w, &call, &o);
+    int rc = call->fd < 0 ? -EBADF : coir__io_enter(w, call, &o);
     if (rc < 0)
         return rc;
     uint64_t id = o->op.id;
@@ -114,7 +114,7 @@ static coir__op *lock_watch(coir__worker *w, uint64_t id)
     return NULL;
 }
 
-static void unwatch(coir__worker *w, uint64_t id)
+void coir__watch_leave(coir__worker *w, uint64_t id)
 {
     coir__op *o = lock_watch(w, id);
     if (o) {
@@ -125,7 +125,7 @@ static void unwatch(coir__worker *w, uint64_t id)
     coir__io_count(&w->io_ended);
 }
 
-static bool is_watching(coir__worker *w, uint64_t id)
+bool coir__watch_is_on(coir__worker *w, uint64_t id)
 {
     coir__op *o = lock_watch(w, id);
     if (o)
@@ -143,15 +143,16 @@ static bool fd_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
     if (slot->shown && slot->when < 0)
         *ret_outcome = (int)slot->when;
     else
-        *ret_outcome = ready_now(k);
+        *ret_outcome = ready_now(w, k);
     return *ret_outcome != 0;
 }
 
 static bool fd_show(coir__worker *w, coir_case *k)
 {
     coir__slot *slot = coir__case_slot(k);
+    coir__call call = {.kind = COIR_OP_POLL, .fd = fd_of(k), .events = events_of(k)};
     slot->number = 0;
-    int rc = watch(w, k, &slot->u.wait, &slot->number);
+    int rc = coir__watch_begin(w, &call, &slot->u.wait, &slot->number);
     slot->when = rc < 0 ? rc : 0;
     return rc != 0;
 }
@@ -160,17 +161,17 @@ static void fd_hide(coir__worker *w, coir_case *k)
 {
     coir__slot *slot = coir__case_slot(k);
     if (slot->number)
-        unwatch(w, slot->number);
+        coir__watch_leave(w, slot->number);
     slot->number = 0;
 }
 
 static bool fd_peek(coir__worker *w, coir_case *k)
 {
     coir__slot *slot = coir__case_slot(k);
-    if (slot->number && is_watching(w, slot->number))
-        return ready_now(k) != 0;
+    if (slot->number && coir__watch_is_on(w, slot->number))
+        return ready_now(w, k) != 0;
     fd_hide(w, k);
-    return fd_show(w, k) || ready_now(k) != 0;
+    return fd_show(w, k) || ready_now(w, k) != 0;
 }
 
 const coir__case_ops coir__case_fd = {fd_attempt, fd_show, fd_peek, fd_hide};

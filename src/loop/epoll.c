@@ -345,6 +345,9 @@ static void epoll_wake(coir_loop *loop)
             ;
 }
 
+/* Epoll descriptors nest, and what is edge-triggered inside is so for the outside too: once polled it is not readable. */
+static int epoll_descriptor(coir_loop *loop) { return from(loop)->epfd; }
+
 /* -- life ----------------------------------------------------------------------------------------- */
 
 static int loop_open(epoll_loop *l)
@@ -413,4 +416,5 @@ const coir_engine coir__engine_epoll = {
     .has_events = epoll_has_events,
     .wake = epoll_wake,
     .forget = epoll_forget,
+    .descriptor = epoll_descriptor,
 };

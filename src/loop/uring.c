@@ -19,6 +19,10 @@
  * Kernels before 5.19 have epoll instead. Of liburing only what 2.3 has is used; the call that enters is made here,
  * for the flags that it does not know.
  *
+ * In a foreign loop (coir_runtime_new()) an eventfd stands for the ring: the kernel writes to it when there is something to
+ * reap or to run, and wakers write to it directly. The ring's own descriptor does not poll readable while completions wait
+ * to be run (DEFER_TASKRUN), and without that flag each completion would break off the foreign loop's epoll_wait(2) with EINTR.
+ *
  * Cost: one enter for each batch. Multishot receive into ring-mapped buffers saves another tenth of the processor
  * time with 1,000 connections (Linux 6.18, 2026-11), at the price of a copy and a pool of buffers; not yet.
  */
@@ -64,6 +68,7 @@ typedef struct uring_loop {
     bool reaping;
     bool wake_once; /* no multishot poll */
     int wake_fd;
+    int event_fd;       /* -1: the loop's own thread waits in the ring */
     _Atomic bool woken; /* a write is on its way, another would tell nothing new */
 } uring_loop;
 
@@ -393,6 +398,16 @@ static int reap(uring_loop *l)
     return completed;
 }
 
+/* After an enter, whose own completions are reaped next, and before the look at what came later. */
+static void event_clear(uring_loop *l)
+{
+    uint64_t count;
+    while (read(l->event_fd, &count, sizeof count) < 0 && errno == EINTR)
+        ;
+    atomic_exchange(&l->woken,
+                    false); /* pairs with wake: what it stands for is seen after the poll */
+}
+
 static int uring_poll(coir_loop *loop, int64_t timeout)
 {
     uring_loop *l = from(loop);
@@ -401,6 +416,8 @@ static int uring_poll(coir_loop *loop, int64_t timeout)
                 (kernel_flags(l) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
     if (work || (!ready && timeout > 0))
         enter(l, ready ? 0 : timeout); /* errors: nothing taken, or in time; reap and come again */
+    if (l->event_fd >= 0)
+        event_clear(l);
     return reap(l);
 }
 
@@ -416,7 +433,8 @@ static void uring_wake(coir_loop *loop)
     static const uint64_t one = 1;
     uring_loop *l = from(loop);
     if (!atomic_exchange(&l->woken, true))
-        while (write(l->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+        while (write(l->event_fd >= 0 ? l->event_fd : l->wake_fd, &one, sizeof one) < 0 &&
+               errno == EINTR)
             ;
 }
 
@@ -477,6 +495,23 @@ static void ring_unregister(uring_loop *l)
         io_uring_register((unsigned)l->ring.ring_fd, IORING_UNREGISTER_RING_FDS, &u, 1);
 }
 
+/* Not the wake descriptor, which is polled in the ring: it would wake itself. */
+static int uring_descriptor(coir_loop *loop)
+{
+    uring_loop *l = from(loop);
+    if (l->event_fd >= 0)
+        return l->event_fd;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int rc = fd < 0 ? -errno : io_uring_register_eventfd(&l->ring, fd);
+    if (rc < 0) {
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    l->event_fd = fd;
+    return fd;
+}
+
 static int loop_open(uring_loop *l)
 {
     int rc = ring_open(&l->ring);
@@ -503,6 +538,7 @@ static int uring_init(coir_loop **ret_loop)
     if (!l)
         return -ENOMEM;
     l->head.engine = &coir__engine_uring;
+    l->event_fd = -1;
     int rc = loop_open(l);
     if (rc < 0) {
         coir__release(l);
@@ -519,6 +555,8 @@ static void uring_destroy(coir_loop *loop)
     atomic_fetch_add_explicit(&rings_closed, 1, memory_order_release);
     io_uring_queue_exit(&l->ring);
     close(l->wake_fd);
+    if (l->event_fd >= 0)
+        close(l->event_fd);
     coir__release(l);
 }
 
@@ -532,4 +570,5 @@ const coir_engine coir__engine_uring = {
     .poll = uring_poll,
     .has_events = uring_has_events,
     .wake = uring_wake,
+    .descriptor = uring_descriptor,
 };

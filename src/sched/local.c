@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/fence.h"
 #include "base/log.h"
-#include "sched/runtime.h"
+#include "sched/upcall.h"
 
 static coir__task nobodys_task = {.attention = COIR__ATTENTION_THREAD};
 coir__worker coir__nobody = {.current = &nobodys_task};
@@ -51,6 +51,7 @@ static void thread_free(void *worker)
     atomic_store_explicit(&t->id, 0, memory_order_release);
     coir__lock_drop(&t->scope_lock);
     coir__release(name);
+    coir__values_free(t);
     coir__task_free(NULL, t);
     free(w);
 }
@@ -80,11 +81,13 @@ static COIR__COLD coir__worker *thread_begin(void)
     t->root.kind = COIR__SCOPE_ROOT;
     t->root.deadline = COIR_FOREVER;
     t->scope = &t->root;
+    t->values = NULL;
     t->arg = w;
     atomic_store_explicit(&t->id, coir__task_new_id(NULL), memory_order_release);
     w->thread_task = t;
     w->current = t;
     w->budget = INT32_MAX;
+    atomic_store_explicit(&w->shared, true, memory_order_relaxed); /* never private */
     atomic_store_explicit(&w->odd, COIR__ODD_ALWAYS, memory_order_relaxed);
     w->eh = &no_eh;
     coir__rng_init(&w->rng, (uint64_t)(uintptr_t)w);

@@ -3,6 +3,8 @@
 #include "base/fence.h"
 #include "sched/runtime.h"
 
+#define LOOK_ROUNDS 3000 /* about 200 ms */
+
 /* Plain threads that have a pseudo-worker. Guarded by coir__runtimes_lock. */
 static unsigned threads;
 
@@ -53,4 +55,18 @@ void coir__private_thread_end(void)
     coir__lock_take(&coir__runtimes_lock);
     threads--;
     coir__lock_drop(&coir__runtimes_lock);
+}
+
+void coir__private_look(void)
+{
+    if (coir__worker_or_null())
+        return; /* a worker of the runtime itself, or a thread that is known */
+    for (unsigned round = 0; round < LOOK_ROUNDS; round++) {
+        if (coir__lock_try(&coir__runtimes_lock)) {
+            share_all(NULL);
+            coir__lock_drop(&coir__runtimes_lock);
+            return;
+        }
+        coir__spin(round);
+    }
 }

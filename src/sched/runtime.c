@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * runtime.c - coir_run: options, workers, beginning and end.
+ * runtime.c - coir_run: options, workers, beginning and end. (In a foreign loop: embed.c.)
  *
  * The calling thread becomes worker 0, the others are started here. Loops are made by the threads that drive them; whether
  * the chosen engine works is known after the first. The end: when the root group is empty, `stopping` is set and
@@ -39,6 +39,11 @@ static int64_t system_now(void *arg)
 }
 
 static const coir_clock system_clock = {.now = system_now};
+
+bool coir__runtime_has_system_clock(const coir__runtime *rt)
+{
+    return rt->options.clock == &system_clock;
+}
 
 int64_t coir__now(const coir__worker *w)
 {
@@ -195,6 +200,15 @@ static int check_options(const coir_options *o)
     return 0;
 }
 
+/* A runtime in a foreign loop has one worker. */
+static int refuse_workers(const coir_options *given, unsigned workers)
+{
+    const char *why = "a runtime in a foreign loop has one worker";
+    if (given && given->workers == workers)
+        return refuse_option("workers", why);
+    return refuse("COIR_WORKERS", getenv("COIR_WORKERS"), why);
+}
+
 static int options_apply(coir__runtime *rt, const coir_options *given, struct debug_keys *keys)
 {
     coir_options *o = &rt->options;
@@ -211,12 +225,15 @@ static int options_apply(coir__runtime *rt, const coir_options *given, struct de
         rc = check_options(o);
     if (rc < 0)
         return rc;
+    bool embedded = atomic_load_explicit(&rt->embedded, memory_order_relaxed);
+    if (embedded && o->workers > 1)
+        return refuse_workers(given, o->workers);
     if (!o->clock)
         o->clock = &system_clock;
     o->stack_strategy = coir__stack_strategy(o->stack_strategy,
                                              !(o->flags & COIR_NO_OVERFLOW_HANDLER));
     if (o->workers == 0)
-        o->workers = coir__cpu_count();
+        o->workers = embedded ? 1 : coir__cpu_count();
     rt->seed = keys->seed ? keys->seed : o->seed;
     while (rt->seed == 0)
         if (getrandom(&rt->seed, sizeof rt->seed, 0) != sizeof rt->seed)
@@ -283,6 +300,7 @@ static void runtime_leave(coir__runtime *rt)
     coir__lock_take(&coir__runtimes_lock);
     atomic_store(&coir__runtimes[rt->index], NULL);
     bool last = --runtimes_live == 0;
+    coir__signal_end(rt, last);
     coir__lock_drop(&coir__runtimes_lock);
     if (last)
         coir__task_trim();
@@ -394,12 +412,13 @@ static void *alloc_lines(size_t size)
     return memory ? memset(memory, 0, size) : NULL;
 }
 
-static int runtime_new(coir__runtime **ret, const coir_options *given)
+static int runtime_new(coir__runtime **ret, const coir_options *given, bool embedded)
 {
     struct debug_keys keys = {0};
     coir__runtime *rt = alloc_lines(sizeof *rt);
     if (!rt)
         return -ENOMEM;
+    atomic_init(&rt->embedded, embedded);
     int rc = options_apply(rt, given, &keys);
     if (rc == 0)
         rc = coir__alloc_init(rt->options.allocator);
@@ -431,14 +450,13 @@ fail:
     return rc;
 }
 
-static int runtime_start_threads(coir__runtime *rt, unsigned *ret_started)
+static int runtime_start_threads(coir__runtime *rt)
 {
     int rc = 0;
-    *ret_started = 1;
-    while (rc == 0 && *ret_started < rt->worker_count) {
-        rc = worker_start(rt, (int16_t)*ret_started);
+    while (rc == 0 && rt->started < rt->worker_count) {
+        rc = worker_start(rt, (int16_t)rt->started);
         if (rc == 0)
-            ++*ret_started;
+            rt->started++;
     }
     return rc;
 }
@@ -451,61 +469,89 @@ static void await_visitors(coir__runtime *rt)
         coir__spin(round);
 }
 
-/* From a first worker that stands to all tasks ended. The result of the first task, or why it could not start. */
-static int runtime_run(coir__runtime *rt, coir_fn *fn, void *arg)
-{
-    static const coir_task_options first = {.name = "main", .stack_reserve = (size_t)8 << 20};
-    unsigned started;
-    coir__root_begin(rt);
-    int rc = runtime_start_threads(rt, &started);
-    if (rc == 0)
-        rc = coir__spawn_first(rt, &first, fn, arg);
-    if (rc == 0) {
-        coir__worker_run(rt->workers[0]);
-        rc = atomic_load(&rt->first_result);
-    }
-    workers_stop(rt, started);
-    await_visitors(rt);
-    coir__root_end(rt);
-    coir__resolver_stop(rt);
-    for (unsigned i = 0; i < started; i++)
-        coir__worker_destroy(rt->workers[i]);
-    coir__ops_free(rt);
-    return rc;
-}
+/* -- opening and closing ---------------------------------------------------------------------------------------- */
 
-/* The calling thread is worker 0 from here to the end. */
-static int runtime_run_here(coir__runtime *rt, coir_fn *fn, void *arg)
+/* The calling thread is worker 0 if this succeeds. */
+static int open_here(coir__runtime *rt)
 {
     coir__worker *outer =
         coir__worker_or_null(); /* the pseudo-worker of a plain thread, if it has one */
     coir__worker_set(rt->workers[0]);
     int rc = first_worker_init(rt->workers[0], rt);
-    if (rc == 0)
-        rc = runtime_run(rt, fn, arg);
-    coir__worker_set(outer);
-    return rc;
+    if (rc < 0) {
+        coir__worker_set(outer);
+        return rc;
+    }
+    rt->started = 1;
+    coir__root_begin(rt);
+    return 0;
 }
 
-static int run_with(coir__runtime *rt, coir_fn *fn, void *arg)
+static int open_entered(coir__runtime *rt)
 {
-    int rc = runtime_enter(rt);
-    if (rc < 0)
-        return rc;
+    int rc = 0;
     rt->overflow_handler = !(rt->options.flags & COIR_NO_OVERFLOW_HANDLER);
     if (rt->overflow_handler)
         rc = coir__overflow_install(&overflow_hooks);
-    if (rc == 0) {
-        if (rt->stacks_grow)
-            coir__stack_adapt_handlers();
-        rc = runtime_run_here(rt, fn, arg);
-        if (rt->census)
-            coir__census_log(rt);
-        if (rt->overflow_handler)
-            coir__overflow_remove();
-    }
-    runtime_leave(rt);
+    if (rc < 0)
+        return rc;
+    if (rt->stacks_grow)
+        coir__stack_adapt_handlers();
+    rc = open_here(rt);
+    if (rc < 0 && rt->overflow_handler)
+        coir__overflow_remove();
     return rc;
+}
+
+int coir__runtime_open(coir__runtime **ret, const coir_options *given, bool embedded)
+{
+    coir__runtime *rt = NULL;
+    coir__fence_init();
+    int rc = runtime_new(&rt, given, embedded);
+    if (rc < 0)
+        return rc;
+    rc = runtime_enter(rt);
+    if (rc == 0) {
+        rc = open_entered(rt);
+        if (rc < 0)
+            runtime_leave(rt);
+    }
+    if (rc < 0)
+        runtime_free(rt);
+    else
+        *ret = rt;
+    return rc;
+}
+
+void coir__runtime_close(coir__runtime *rt, coir__worker *outer)
+{
+    workers_stop(rt, rt->started);
+    await_visitors(rt);
+    coir__root_end(rt);
+    coir__resolver_stop(rt);
+    for (unsigned i = 0; i < rt->started; i++)
+        coir__worker_destroy(rt->workers[i]);
+    coir__ops_free(rt);
+    coir__worker_set(outer);
+    if (rt->census)
+        coir__census_log(rt);
+    if (rt->overflow_handler)
+        coir__overflow_remove();
+    runtime_leave(rt);
+    runtime_free(rt);
+}
+
+/* From a first worker that stands to all tasks ended. The result of the first task, or why it could not start. */
+static int run_first(coir__runtime *rt, coir_fn *fn, void *arg)
+{
+    static const coir_task_options first = {.name = "main", .stack_reserve = (size_t)8 << 20};
+    int rc = runtime_start_threads(rt);
+    if (rc == 0)
+        rc = coir__spawn_first(rt, &first, fn, arg);
+    if (rc < 0)
+        return rc;
+    coir__worker_run(rt->workers[0]);
+    return atomic_load(&rt->first_result);
 }
 
 int coir_run(const coir_options *opt, coir_fn *fn, void *arg)
@@ -516,11 +562,10 @@ int coir_run(const coir_options *opt, coir_fn *fn, void *arg)
         return -EINVAL;
     if (outer && outer->rt)
         return -EDEADLK;
-    coir__fence_init();
-    int rc = runtime_new(&rt, opt);
+    int rc = coir__runtime_open(&rt, opt, false);
     if (rc < 0)
         return rc;
-    rc = run_with(rt, fn, arg);
-    runtime_free(rt);
+    rc = run_first(rt, fn, arg);
+    coir__runtime_close(rt, outer);
     return rc;
 }

@@ -15,6 +15,7 @@ struct coir__runtime {
     uint16_t index; /* in the table of runtimes; never 0 */
     bool solo;
     unsigned worker_count;
+    unsigned started; /* workers whose loop stands */
     coir__worker **workers;
     coir__stack_pool *stacks;
     bool stacks_grow; /* strategy: memory must be touched before the kernel sees it */
@@ -22,7 +23,9 @@ struct coir__runtime {
     const coir_engine *engine;
     uint64_t seed;
     bool overflow_handler;
-    bool dump_on_abort; /* COIR_DEBUG=dump=1 */
+    bool dump_on_abort;       /* COIR_DEBUG=dump=1 */
+    _Atomic bool draining;    /* the end in two phases has begun */
+    _Atomic uint64_t signals; /* waited for here, a bit each (io/signal.c) */
 
     /* The root group, where detached tasks and the first task live; scope/group.c knows its shape. */
     coir_group root;
@@ -35,6 +38,8 @@ struct coir__runtime {
     _Atomic uint32_t searching;             /* a worker is looking for work, or has been woken to */
     _Atomic uint32_t patrol; /* a sleeping worker looks after the others now and then */
     _Atomic bool stopping;
+    _Atomic bool
+        embedded; /* in a foreign loop: it goes on without tasks, and its thread is nobody's we know */
     struct {
         int64_t delay;
         uint32_t runs;
@@ -48,6 +53,17 @@ struct coir__runtime {
         foreign_spawned;       /* tasks spawned by threads that are no worker of this runtime */
     _Atomic uint32_t visitors; /* others who are making a task runnable */
     _Atomic int first_result;
+
+    /* The end in two phases (io/shutdown.c). */
+    struct {
+        coir_event begun;
+        coir__lock lock;    /* guards the rest; before a wheel's */
+        coir__wheel *wheel; /* where the timer was armed; NULL: never */
+        coir__timer timer;  /* of the grace */
+        coir_cancel_reason reason;
+    } shutdown;
+    uint64_t
+        unblocked; /* signals that were blocked on the first worker's thread, which alone writes this */
 
     /* operations (io/op.c) */
     coir__lock op_lock;
@@ -70,12 +86,21 @@ COIR__INLINE int64_t coir__runtime_now(const coir__runtime *rt)
     return clock->now(clock->arg);
 }
 
+/* A runtime without tasks, whose first worker is the calling thread from here to the close. `embedded`: it has no other. */
+int coir__runtime_open(coir__runtime **ret, const coir_options *given, bool embedded);
+
+/* All tasks have ended. The thread is `outer` again, what it was before the opening. */
+void coir__runtime_close(coir__runtime *rt, coir__worker *outer);
+
 /* Now, for the caller's worker; the system's for a thread. */
 int64_t coir__now(const coir__worker *w);
 
 /* Nothing of this runtime can happen by itself any more: all workers have declared that they sleep, no timer is armed, nothing
  * is asked of the kernel, tasks exist. While a worker is about to leave its sleep it may be true by mistake. */
 bool coir__runtime_is_quiet(coir__runtime *rt);
+
+/* Whether coir__runtime_now() is CLOCK_MONOTONIC. */
+bool coir__runtime_has_system_clock(const coir__runtime *rt);
 
 /* One line through the runtime's hook (NULL: stderr). */
 void coir__runtime_log(coir__runtime *rt, const char *format, ...) COIR__PRINTF(2, 3);

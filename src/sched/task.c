@@ -300,6 +300,8 @@ static void task_check_end(coir__task *t)
     unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
     if (coir__unlikely(flags & COIR__TASK_FP_ENV))
         coir__fpenv_reset();
+    if (coir__unlikely(t->values != NULL))
+        coir__values_free(t);
     if (coir__unlikely(flags & COIR__TASK_CENSUS))
         coir__census_note(t->file, t->line, coir__stack_usable(t->stack_class),
                           coir__stack_depth(t->stack));
@@ -333,7 +335,9 @@ void coir__task_main(void *arg)
         if (coir__unlikely(flags &
                            (COIR__TASK_FP_ENV | COIR__TASK_PIN_AT_START | COIR__TASK_CENSUS)))
             task_start_odd(w, t, flags);
-        int rc = t->fn(t->arg);
+        coir_fn *fn = t->fn;
+        t->values = NULL;
+        int rc = fn(t->arg);
         w = coir__worker_or_null();
         coir__stack *stack = t->stack;
         task_check_end(t);

@@ -21,7 +21,8 @@
  *   SELECTING -> CLAIMED         claimed before it was parked; the claimer then stores the result and
  *   CLAIMED -> ACTIVE            releases it; the task, which never left, waits for that
  *   SELECTING -> TRYING -> SELECTING or ACTIVE   by the task itself: nobody may claim it while it tries a case
- *   ACTIVE -> HELD -> ACTIVE     as WAITING, but no canceller may claim it
+ *   ACTIVE -> HELD -> ACTIVE     as WAITING, but no canceller may claim it. Also of a task that has not run yet, because its
+ *                                group is at its limit (scope/limit.c); then nobody claims it
  *   ACTIVE -> IO -> ACTIVE       an operation of the kernel; only its completion ends it, a canceller asks for that
  *
  * I1  A claim is a compare-and-swap that takes the word out of WAITING, HELD, SELECTING or SELECTED. Exactly one wins.
@@ -42,6 +43,7 @@
 typedef struct coir__task coir__task;
 typedef struct coir__worker coir__worker;
 typedef struct coir__runtime coir__runtime;
+typedef struct coir__value coir__value;
 
 enum coir__park_state {
     COIR__PARK_ACTIVE,
@@ -118,7 +120,12 @@ typedef struct coir__node {
     void *data;       /* the object's: an element's address, ... */
 } coir__node;
 
-enum coir__timer_kind { COIR__TIMER_SLEEP, COIR__TIMER_SELECT, COIR__TIMER_SCOPE };
+enum coir__timer_kind {
+    COIR__TIMER_SLEEP,
+    COIR__TIMER_SELECT,
+    COIR__TIMER_SCOPE,
+    COIR__TIMER_SHUTDOWN /* a runtime's */
+};
 enum coir__timer_state { COIR__TIMER_IDLE, COIR__TIMER_ARMED, COIR__TIMER_FIRING };
 
 /* A place in a timer wheel; guarded by the wheel's lock. */
@@ -175,7 +182,7 @@ struct coir__task {
     _Atomic uint32_t park;
     _Atomic uint8_t attention;
     uint8_t stack_class;
-    uint16_t storm;     /* -ECANCELED returns in a row in this scope; owner only */
+    uint16_t storm;     /* -ECANCELED returns in a row while cancelled; owner only */
     coir__scope *scope; /* innermost; under scope_lock, the owner reads it without */
     union {
         coir__node node;   /* of a single wait */
@@ -187,7 +194,11 @@ struct coir__task {
         wait_lock; /* of the object waited for, while WAITING; its address names the object in dumps. While
                                     * IO: the id of the operation, which is no address */
     coir__stack *stack; /* NULL before the first run and after the end */
-    coir_fn *fn;
+    union {
+        coir_fn *fn; /* until it is called */
+        coir__value
+            *values; /* from then on: task-locals, its own and then the inherited; owner only */
+    };
     void *arg;
     coir__node *_Atomic
         joiner; /* who waits for the end; set and cleared under join.c's lock and scope_lock */

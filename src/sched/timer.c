@@ -129,7 +129,7 @@ bool coir__wheel_disarm_locked(coir__wheel *wh, coir__timer *t)
     return true;
 }
 
-/* What one look found: tasks to run and scopes to cancel, once the lock is free. */
+/* What one look found: tasks to run, and scopes or runtimes to cancel, once the lock is free. */
 struct due {
     coir__task *first; /* chained by wait.node.data, in the order of their slots */
     coir__task *last;
@@ -181,7 +181,7 @@ static void fire(coir__wheel *wh, struct due *d, coir__timer *t)
     slot_remove(t);
     wh->count--;
     d->count++;
-    if (t->kind != COIR__TIMER_SCOPE) {
+    if (t->kind < COIR__TIMER_SCOPE) {
         fire_task(d, t);
         return;
     }
@@ -243,7 +243,10 @@ unsigned coir__wheel_expire(coir__wheel *wh, coir__worker *w, int64_t now)
     while (d.scopes) {
         coir__timer *t = d.scopes;
         d.scopes = t->next;
-        coir__scope_timer_fired(w, t);
+        if (t->kind == COIR__TIMER_SCOPE)
+            coir__scope_timer_fired(w, t);
+        else
+            coir__shutdown_timer_fired(w, t);
     }
     while (d.first) {
         coir__task *t = d.first;

@@ -12,6 +12,9 @@
 /* scope/scope.c: a scope's timer fired. The timer's state goes to IDLE with the last access. */
 void coir__scope_timer_fired(coir__worker *w, coir__timer *t);
 
+/* io/shutdown.c: the grace of a runtime that shuts down is over. As above. */
+void coir__shutdown_timer_fired(coir__worker *w, coir__timer *t);
+
 /* scope/scope.c: `self` is about to wait, and a deadline stands around it. 0, or -ECANCELED if one has passed. Arms. */
 int coir__scope_attend(coir__worker *w, coir__task *self);
 
@@ -32,6 +35,9 @@ int coir__spawn_first(coir__runtime *rt, const coir_task_options *o, coir_fn *fn
 /* scope/join.c: a joiner whose wait has been claimed by a canceller lets go of the task it waited for. */
 void coir__join_abandon(coir__task *joiner);
 
+/* scope/values.c: frees what task-locals `t` has set. It runs, and has no group open; or is a thread that ends. */
+void coir__values_free(coir__task *t);
+
 /* io/op.c: asks for the end of the operation with this id, if it is still under way. Any thread. */
 void coir__op_cancel_post(coir__runtime *rt, uint64_t id);
 
@@ -47,6 +53,12 @@ void coir__resolver_stop(coir__runtime *rt);
 
 /* io/op.c: the table of operations of a runtime that has ended. */
 void coir__ops_free(coir__runtime *rt);
+
+/* io/signal.c: changes the thread's mask as w->unblock says, and clears that. Its owner, at a tick. */
+void coir__signal_unblock(coir__worker *w);
+
+/* io/signal.c: a runtime ends, on the thread that began it; `last`: no other is left. coir__runtimes_lock is held. */
+void coir__signal_end(coir__runtime *rt, bool last);
 
 /* debug/census.c: a task of `rt` spawned there has ended, and has used so much of its stack. And all of that, as lines. */
 void coir__census_note(const char *file, int line, size_t reserve, size_t used);

@@ -9,6 +9,9 @@
  * worker at a time searches (steals); the one that finds work wakes the next searcher if there is more. One of the
  * sleepers keeps a patrol: it wakes now and then, rarer and rarer, takes over what sits in the slot of a worker that has
  * not moved, and lets its due timers fire.
+ *
+ * In a foreign loop the same is done in pieces (coir__worker_pump()). Between two of them the worker counts as asleep, so that
+ * whoever has something for it writes to its engine's descriptor, which that loop polls.
  */
 #include "sched/worker.h"
 
@@ -18,6 +21,7 @@
 
 #include "arch/fpenv.h"
 #include "base/alloc.h"
+#include "base/time.h"
 #include "sched/upcall.h"
 
 #define RING_MASK (COIR__RING - 1)
@@ -171,7 +175,7 @@ static COIR__NOINLINE int yield_to_fresh(coir__worker *w, coir__task *self, coir
     return coir__leave(w, self, next, &w->tail, tail + 1);
 }
 
-/* HOT: 4 to 5 ns between two tasks (bench/yield). The caller becomes visible in the ring by the store in the switch. */
+/* HOT: 4 to 5 ns between two tasks (benches/yield). The caller becomes visible in the ring by the store in the switch. */
 void coir_yield(void)
 {
     coir__worker *w = coir__worker_or_null();
@@ -211,8 +215,11 @@ int coir_maybe_yield(void)
     coir__worker *w = coir__worker_here();
     coir__task *self = w->current;
     int rc = coir_check();
-    if (rc < 0 || w->rt == 0)
-        return rc;
+    if (rc < 0)
+        return coir__scope_refuse(w,
+                                  self); /* else a loop that ignores it would never let others in */
+    if (w->rt == 0)
+        return 0;
     if (coir__runtime_now(w->runtime) - w->slice_start < COIR__SLICE)
         return 0;
     return yield_through_base(w, self, 1);
@@ -468,6 +475,8 @@ static bool work_waits(coir__worker *w)
 bool coir__runtime_is_quiet(coir__runtime *rt)
 {
     uint64_t started = 0, ended = 0;
+    if (atomic_load(&rt->embedded))
+        return true; /* what it does is done by a thread that is foreign to whoever asks */
     if (atomic_load(&rt->sleepers) != rt->worker_count || atomic_load(&rt->external) != 0 ||
         atomic_load(&rt->inject_count) != 0 || atomic_load(&rt->live) == 0)
         return false;
@@ -546,17 +555,22 @@ static uint32_t sleep_watching(coir__worker *w, int64_t timeout)
     return worker_sleep(w, timeout < interval ? timeout : interval);
 }
 
+static void trim_now_and_then(coir__worker *w)
+{
+    int64_t now = w->slice_start;
+    if (now - w->last_trim >= TRIM_INTERVAL)
+        worker_trim(w, now, TRIM_MOST);
+    else
+        w->trims = true; /* later */
+}
+
 /* Nothing to run here. Returns a task found elsewhere, or NULL after a sleep. */
 static coir__task *worker_idle(coir__worker *w)
 {
     coir__task *t = try_search(w);
     if (t)
         return t;
-    int64_t now = w->slice_start;
-    if (now - w->last_trim >= TRIM_INTERVAL)
-        worker_trim(w, now, TRIM_MOST);
-    else
-        w->trims = true; /* later */
+    trim_now_and_then(w);
     uint32_t state = sleep_watching(w, time_to_timer(w));
     if (state == COIR__ROUSED_TO_PATROL) {
         w->on_patrol = true;
@@ -580,6 +594,8 @@ static void worker_tick(coir__worker *w)
     int64_t now = coir__runtime_now(rt);
     w->slice_start = now;
     w->since = coir__since_of(now);
+    if (coir__unlikely(w->unblock != 0))
+        coir__signal_unblock(w);
     if (coir__unlikely(now - w->last_trim >= TRIM_BUSY))
         worker_trim(w, now, TRIM_MOST_BUSY);
     if (atomic_load_explicit(&w->cancels, memory_order_relaxed))
@@ -662,15 +678,92 @@ static void run_until_stopped(coir__worker *w)
 }
 
 /* The thread may be inside a C++ handler, whose exception is none of the tasks'. */
-void coir__worker_run(coir__worker *w)
+static coir__eh eh_put_away(coir__worker *w)
 {
     coir__eh outer = *w->eh;
-    bool keeps_eh = outer.caught || outer.uncaught;
-    if (coir__unlikely(keeps_eh))
+    if (coir__unlikely(outer.caught || outer.uncaught))
         *w->eh = (coir__eh){0};
-    run_until_stopped(w);
-    if (coir__unlikely(keeps_eh))
+    return outer;
+}
+
+static void eh_put_back(coir__worker *w, coir__eh outer)
+{
+    if (coir__unlikely(outer.caught || outer.uncaught))
         *w->eh = outer;
+}
+
+void coir__worker_run(coir__worker *w)
+{
+    coir__eh outer = eh_put_away(w);
+    run_until_stopped(w);
+    eh_put_back(w, outer);
+}
+
+/* -- in a foreign loop ------------------------------------------------------------------------------------------ */
+
+static bool has_own(coir__worker *w)
+{
+    return w->handoff || w->yielded || w->private_count != 0 || w->overflow_count != 0 ||
+           !coir__ring_is_empty(w) || atomic_load_explicit(&w->lifo, memory_order_relaxed);
+}
+
+static void worker_rise(coir__worker *w)
+{
+    coir__runtime *rt = w->runtime;
+    atomic_fetch_sub(&rt->sleepers, 1);
+    if (atomic_exchange(&w->sleeping, COIR__AWAKE) == COIR__ROUSED_TO_SEARCH)
+        atomic_store(&rt->searching, 0); /* every queue is looked at from here on */
+}
+
+/* Declares sleep and then looks at everything, the kernel included. False: it is awake again, because something is to be done. What
+ * comes after the look finds it asleep, and writes to the descriptor. */
+static bool worker_rest(coir__worker *w)
+{
+    atomic_store(&w->sleeping, COIR__ASLEEP);
+    atomic_fetch_add(&w->runtime->sleepers, 1);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with whoever makes work visible */
+    atomic_fetch_add_explicit(&w->metric_polls, 1, memory_order_relaxed);
+    w->engine->poll(w->loop, 0);
+    if (!has_own(w) && !work_waits(w) && !more_work_seen(w) && !w->engine->has_events(w->loop))
+        return true;
+    worker_rise(w);
+    return false;
+}
+
+static bool pump(coir__worker *w, int64_t end)
+{
+    for (;;) {
+        worker_tick(w);
+        coir__task *t = take_own(w);
+        if (t) {
+            worker_switch(w, t);
+            if (coir__time_now() < end)
+                continue;
+        }
+        if (worker_rest(w))
+            return true;
+        if (coir__time_now() >= end)
+            return false;
+    }
+}
+
+bool coir__worker_pump(coir__worker *w, int64_t budget)
+{
+    int64_t end = coir__time_add(coir__time_now(),
+                                 budget); /* of the system, whatever the tasks' clock */
+    coir__eh outer = eh_put_away(w);
+    coir__fpenv fp = coir__fpenv_save();
+    if (atomic_load(&w->sleeping) != COIR__AWAKE)
+        worker_rise(w);
+    bool done = pump(w, end);
+    if (!done)
+        w->engine->wake(w->loop);
+    if (coir__unlikely(w->unblock != 0)) /* a tick may not have followed the last task */
+        coir__signal_unblock(w);
+    trim_now_and_then(w);
+    coir__fpenv_load(fp);
+    eh_put_back(w, outer);
+    return done;
 }
 
 /* -- life ------------------------------------------------------------------------------------------------------- */
@@ -716,5 +809,6 @@ void coir__worker_destroy(coir__worker *w)
     if (w->runtime->overflow_handler)
         coir__overflow_thread_end(w->signal_stack);
     w->engine->destroy(w->loop);
+    coir__values_free(&w->base); /* a hook may have set some */
     coir__task_free_kept(w);
 }

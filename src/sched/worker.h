@@ -118,6 +118,7 @@ struct coir__worker {
     coir_loop *loop;
     void *signal_stack;
     _Atomic uint32_t nowhere; /* what a switch publishes when there is nothing to publish */
+    uint64_t unblock;         /* signals that this thread is to let through; a bit each */
     bool on_patrol;           /* this worker keeps the patrol while it sleeps */
     int64_t patrol_interval;
     _Atomic uint64_t
@@ -255,6 +256,10 @@ void coir__private_begin_locked(coir__runtime *rt, bool from_thread);
 void coir__private_thread_begin(void);
 void coir__private_thread_end(void);
 
+/* The caller is about to look at tasks, under their scope locks. A thread that has never called makes all runtimes shared, but
+ * does not become known; it may be in a signal handler, so it gives up after a while. */
+void coir__private_look(void);
+
 /* -- leaving (worker.c) ----------------------------------------------------------------------------------------- */
 
 coir__task *coir__pick_ring(coir__worker *w);
@@ -313,7 +318,7 @@ COIR__INLINE int coir__leave(coir__worker *w, coir__task *self, coir__task *next
 {
     w->current = next;
     if (coir__unlikely(
-            coir__eh_in_use(w) |
+            coir__eh_in_use(w) ||
             ((atomic_load_explicit(&self->flags, memory_order_relaxed) & COIR__TASK_FP_ENV) != 0)))
         return coir__leave_keeping(w, self, next, word, value);
     return coir__switch(&self->ctx, &next->ctx, word, value);
@@ -338,6 +343,10 @@ void coir__task_main(void *arg);
 
 /* The worker's loop on its own stack, until the runtime stops. */
 void coir__worker_run(coir__worker *w);
+
+/* The same without waiting, for at most about `budget` ns. True: nothing is left to do, and the worker counts as asleep until the next
+ * call; false: something is, and it counts as woken. */
+bool coir__worker_pump(coir__worker *w, int64_t budget);
 
 int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index);
 void coir__worker_destroy(coir__worker *w);

@@ -10,7 +10,8 @@
  * Marking and waking: a task about to wait stores its park word and then loads its attention word; the sweep stores
  * attention words of a batch, executes one heavy fence, and then loads park words. So either the task sees the mark or the
  * sweep sees the wait, and claims it. What was claimed can't run, so the rest (taking it out of the object's list, running
- * it) is done after all locks of the sweep are released.
+ * it) is done after all locks of the sweep are released. So are the tasks started that wait for their turn in a group with a
+ * limit (limit.c): nobody claims those, the sweep takes them out of the group's queue.
  */
 #include "base/alloc.h"
 #include "base/fence.h"
@@ -24,6 +25,7 @@ struct sweep {
     bool fence;          /* tasks may be parking on other threads */
     coir__task *waiting; /* claimed out of WAITING; chained by ctx.result */
     coir__task *selected;
+    coir__link unstarted; /* taken out of their groups' queues; by their wait nodes */
     unsigned count;
     coir__task *batch[BATCH]; /* marked */
 };
@@ -108,6 +110,14 @@ static coir__scope *first_affected(coir__task *t, coir__scope *outermost)
     return first;
 }
 
+/* A cancelled group has no limit any more. The group's lock is held. */
+static void group_queue_take(struct sweep *sw, coir__group *g)
+{
+    coir__task *t;
+    while (coir__unlikely(g->queued != 0) && (t = coir__limit_next(g)) != NULL)
+        coir__list_append(&sw->unstarted, &t->wait.node.link);
+}
+
 /* Marks one scope. If it is a group with tasks, its lock and the first task's are taken, and that task is returned. */
 static coir__task *visit_scope(struct sweep *sw, coir__task *t, coir__scope *s)
 {
@@ -125,6 +135,7 @@ static coir__task *visit_scope(struct sweep *sw, coir__task *t, coir__scope *s)
         coir__lock_drop(&g->lock);
         return NULL;
     }
+    group_queue_take(sw, g);
     coir__task *child = coir__container(link, coir__task, group_link);
     coir__lock_take(&child->scope_lock);
     return child;
@@ -194,6 +205,7 @@ static void sweep_end(struct sweep *sw)
         t->ctx.result = -ECANCELED;
         coir__runnable(sw->w, t);
     }
+    coir__limit_start_all(sw->w, &sw->unstarted);
 }
 
 /* A task's own scope has no room for a reason. When there is no memory either, a poorer one will do. */
@@ -231,6 +243,7 @@ bool coir__scope_cancel(coir__worker *w, coir__task *owner, coir__scope *s, uint
     sw.w = w;
     sw.fence = !(w->rt && w->solo && w->rt == owner->rt);
     sw.waiting = sw.selected = NULL;
+    coir__list_init(&sw.unstarted);
     sw.count = 0;
     coir__lock_take(&owner->scope_lock);
     bool open = id ? atomic_load_explicit(&owner->id, memory_order_relaxed) == id

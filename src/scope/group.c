@@ -16,7 +16,7 @@
 #include "base/alloc.h"
 #include "base/time.h"
 #include "scope/scope.h"
-#include "sync/wait.h"
+#include "sync/select.h"
 
 #define COPY_MAX 1024
 
@@ -70,20 +70,6 @@ static unsigned flags_of(const struct order *o, const coir__group *g, const coir
     return flags;
 }
 
-/* Puts a new task into the list, unless the group is cancelled. */
-static int group_admit(coir__group *g, coir__task *t)
-{
-    coir__lock_take(&g->lock);
-    if (atomic_load_explicit(&g->scope.head.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED) {
-        coir__lock_drop(&g->lock);
-        return -ECANCELED;
-    }
-    coir__list_append(&g->tasks, &t->group_link);
-    g->count++;
-    coir__lock_drop(&g->lock);
-    return 0;
-}
-
 static void count_spawn(coir__worker *w, coir__runtime *rt, const coir__group *g)
 {
     if (g->root)
@@ -96,15 +82,27 @@ static void count_spawn(coir__worker *w, coir__runtime *rt, const coir__group *g
         atomic_fetch_add_explicit(&rt->foreign_spawned, 1, memory_order_relaxed);
 }
 
-static void task_launch(coir__worker *w, coir__runtime *rt, coir__task *t)
+enum { QUEUED = 1 };
+
+/* Puts a new task into the list, unless the group is cancelled. QUEUED: it waits for its turn, has been counted, and may run and
+ * end, and the group with it, as soon as the lock is free. */
+static int group_admit(coir__worker *w, coir__runtime *rt, coir__group *g, coir__task *t)
 {
-    unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
-    if (coir__unlikely(w->rt != rt->index))
-        coir__runnable_slow(w, t);
-    else if (coir__unlikely(((flags & COIR__TASK_PINNED) && !w->solo) || w->chaos))
-        coir__runnable_slow(w, t);
-    else
-        coir__ring_push(w, t);
+    int rc = 0;
+    bool private = coir__short_enter(w, &g->lock);
+    if (atomic_load_explicit(&g->scope.head.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED) {
+        coir__short_leave(w, &g->lock, private);
+        return -ECANCELED;
+    }
+    coir__list_append(&g->tasks, &t->group_link);
+    if (coir__limit_is_reached(g)) {
+        coir__limit_queue(w, g, t);
+        count_spawn(w, rt, g);
+        rc = QUEUED;
+    }
+    g->count++;
+    coir__short_leave(w, &g->lock, private);
+    return rc;
 }
 
 /* A descriptor that nobody but a dump has seen. */
@@ -154,13 +152,15 @@ static int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g, const 
         atomic_fetch_or_explicit(&t->attention, (uint8_t)attention, memory_order_relaxed);
     uint64_t id = coir__task_new_id(w);
     atomic_store_explicit(&t->id, id, memory_order_release);
-    rc = group_admit(g, t);
+    rc = group_admit(w, rt, g, t);
     if (rc < 0)
         goto unreserve;
     if (ret)
         *ret = (coir_task){t, id};
+    if (coir__unlikely(rc == QUEUED))
+        return 0;
     count_spawn(w, rt, g);
-    task_launch(w, rt, t);
+    coir__task_launch(w, rt, t);
     return 0;
 unreserve:
     coir__stack_unreserve(rt->stacks, cache, class_);
@@ -244,7 +244,14 @@ struct fate {
     char *name;
 };
 
-/* The scope lock is held, and join.c's if there is a joiner. */
+/* Nobody else changes them now: the scope lock is held, or the runtime is private. */
+static void flags_add(coir__task *t, unsigned flags)
+{
+    flags |= atomic_load_explicit(&t->flags, memory_order_relaxed);
+    atomic_store_explicit(&t->flags, (uint16_t)flags, memory_order_relaxed);
+}
+
+/* The scope lock is held, and join.c's if there is a joiner; or the runtime is private. */
 static void decide_locked(coir__task *t, int rc, struct fate *f)
 {
     if (t->joiner) {
@@ -259,14 +266,20 @@ static void decide_locked(coir__task *t, int rc, struct fate *f)
     f->name = t->name;
     t->name = NULL;
     if (f->kept)
-        atomic_fetch_or_explicit(&t->flags, COIR__TASK_ENDING, memory_order_relaxed);
+        flags_add(t, COIR__TASK_ENDING);
     else
         atomic_store_explicit(&t->id, 0, memory_order_release);
 }
 
-static struct fate decide(coir__task *t, int rc)
+static struct fate decide(coir__worker *w, coir__task *t, int rc)
 {
     struct fate f = {0};
+    if (coir__likely(coir__private_enter(w))) { /* nobody joins, dumps or cancels meanwhile */
+        decide_locked(t, rc, &f);
+        coir__private_leave(w);
+        return f;
+    }
+    coir__private_leave(w);
     bool line = atomic_load_explicit(&t->joiner, memory_order_relaxed) != NULL;
     for (;; line = true) {
         if (line)
@@ -345,6 +358,8 @@ static void root_note(coir__worker *w, coir__group *g, coir__task *t, coir_task 
 
 static void runtime_finish(coir__runtime *rt)
 {
+    if (atomic_load(&rt->embedded)) /* it goes on without tasks */
+        return;
     atomic_store_explicit(&rt->stopping, true, memory_order_seq_cst);
     for (unsigned i = 0; i < rt->worker_count; i++)
         coir__worker_rouse(rt->workers[i]);
@@ -357,19 +372,24 @@ static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kep
     bool root = g->root;
     coir__node *waiter = NULL;
     uint32_t was = 0;
-    coir__lock_take(&g->lock);
+    bool private = coir__short_enter(w, &g->lock);
     coir__list_remove(&t->group_link);
     if (kept) {
         coir__list_append(&g->kept, &t->group_link);
-        coir__lock_take(&t->scope_lock);
-        atomic_fetch_or_explicit(&t->flags, COIR__TASK_DONE, memory_order_relaxed);
-        coir__lock_drop(
-            &t->scope_lock); /* from here on it may be buried by a joiner, once the group's lock is free */
+        if (!private)
+            coir__lock_take(&t->scope_lock);
+        flags_add(t, COIR__TASK_DONE);
+        if (!private)
+            coir__lock_drop(
+                &t->scope_lock); /* from here on it may be buried by a joiner, once the group's lock is free */
     }
     bool last = --g->count == 0;
     if (last)
         waiter = coir__claim_first(&g->waiters, NULL, &was);
-    coir__lock_drop(&g->lock);
+    coir__task *next = coir__unlikely(g->queued != 0) ? coir__limit_next(g) : NULL;
+    coir__short_leave(w, &g->lock, private);
+    if (coir__unlikely(next != NULL))
+        coir__limit_start(w, next);
     if (waiter)
         coir__wake(w, waiter, was, 0);
     if (root) {
@@ -393,7 +413,7 @@ void coir__group_task_done(coir__worker *w, coir__task *t, int rc)
     unsigned class_ = t->stack_class;
     if (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_ARG_COPY)
         coir__release(t->arg);
-    struct fate f = decide(t, rc);
+    struct fate f = decide(w, t, rc);
     coir__release(f.name);
     bool kept = f.kept;
     if (coir__unlikely(g->root))
@@ -418,9 +438,9 @@ void coir__group_task_done(coir__worker *w, coir__task *t, int rc)
 void coir__group_forget(coir__worker *w, coir__task *t)
 {
     coir__group *g = group_of_task(t);
-    coir__lock_take(&g->lock);
+    bool private = coir__short_enter(w, &g->lock);
     coir__list_remove(&t->group_link);
-    coir__lock_drop(&g->lock);
+    coir__short_leave(w, &g->lock, private);
     atomic_store_explicit(&t->id, 0, memory_order_release);
     task_bury(w, t);
 }
@@ -499,6 +519,10 @@ static void group_init(coir__worker *w, coir__group *g, unsigned flags)
     g->root = false;
     g->rt = w->rt;
     g->worker = w->index;
+    g->limit = 0;
+    g->queued = 0;
+    g->values = coir__values_of(w->current);
+    coir__list_init(&g->queue);
     coir__list_init(&g->tasks);
     coir__list_init(&g->kept);
     coir__list_init(&g->waiters);
@@ -526,6 +550,8 @@ int coir_group_end(coir_group *group)
     coir__worker *w = coir__worker_or_null();
     group_drop_kept(w, g);
     coir__scope_close(w, &g->scope, "coir_group_end");
+    if (coir__unlikely(w->current->values != NULL))
+        coir__values_settle(w->current, g->values);
     return rc;
 }
 
@@ -551,3 +577,42 @@ void coir__root_begin(coir__runtime *rt)
 }
 
 void coir__root_end(coir__runtime *rt) { group_drop_kept(rt->workers[0], root_of(rt)); }
+
+/* -- select ----------------------------------------------------------------------------------------------------- */
+
+/* Ready when the group has no tasks. */
+static bool empty_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+{
+    (void)w;
+    coir__group *g = k->object;
+    coir__lock_take(&g->lock);
+    bool empty = g->count == 0;
+    coir__lock_drop(&g->lock);
+    *ret_outcome = 0;
+    return empty;
+}
+
+static bool empty_show(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    coir__group *g = k->object;
+    coir__lock_take(&g->lock);
+    coir__list_append(&g->waiters, &coir__case_slot(k)->u.wait.node.link);
+    bool empty = g->count == 0;
+    coir__lock_drop(&g->lock);
+    return empty;
+}
+
+static bool empty_peek(coir__worker *w, coir_case *k)
+{
+    int outcome;
+    return empty_attempt(w, k, &outcome);
+}
+
+static void empty_hide(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    coir__case_unlink(k, &((coir__group *)k->object)->lock);
+}
+
+const coir__case_ops coir__case_empty = {empty_attempt, empty_show, empty_peek, empty_hide};

@@ -8,6 +8,8 @@
  */
 #include "scope/join.h"
 
+#include "sync/select.h"
+
 coir__lock coir__join_lock;
 
 static unsigned task_flags(const coir__task *t)
@@ -20,20 +22,20 @@ static bool is_handle_of(const coir__task *t, uint64_t id)
     return atomic_load_explicit(&t->id, memory_order_acquire) == id;
 }
 
-/* Takes the scope lock at a moment when the task is not just ending. */
-static void lock_settled(coir__task *t)
+/* Takes the scope lock (or enters a private operation: true) at a moment when the task is not just ending. */
+static bool lock_settled(coir__worker *w, coir__task *t)
 {
     for (unsigned round = 0;; coir__spin(round++)) {
-        coir__lock_take(&t->scope_lock);
+        bool private = coir__short_enter(w, &t->scope_lock);
         if ((task_flags(t) & (COIR__TASK_ENDING | COIR__TASK_DONE)) != COIR__TASK_ENDING)
-            return;
-        coir__lock_drop(
-            &t->scope_lock); /* its worker is between coir__group_task_done() and the group's list */
+            return private;
+        /* Its worker is between coir__group_task_done() and the group's list. */
+        coir__short_leave(w, &t->scope_lock, private);
     }
 }
 
 /* Takes a result that is there. -EAGAIN: it is not. The scope lock is held, and released. */
-static int take_locked(coir__worker *w, coir__task *t, uint64_t id, int *ret_result)
+static int take_locked(coir__worker *w, coir__task *t, uint64_t id, int *ret_result, bool private)
 {
     int rc = -EAGAIN;
     unsigned flags = task_flags(t);
@@ -43,14 +45,15 @@ static int take_locked(coir__worker *w, coir__task *t, uint64_t id, int *ret_res
         rc = -EBUSY;
     else if (flags & COIR__TASK_DONE) {
         int result = (int)t->ctx.result;
-        atomic_fetch_or_explicit(&t->flags, COIR__TASK_JOINING, memory_order_relaxed);
-        coir__lock_drop(&t->scope_lock);
+        atomic_store_explicit(&t->flags, (uint16_t)(flags | COIR__TASK_JOINING),
+                              memory_order_relaxed);
+        coir__short_leave(w, &t->scope_lock, private);
         coir__group_forget(w, t);
         if (ret_result)
             *ret_result = result;
         return 0;
     }
-    coir__lock_drop(&t->scope_lock);
+    coir__short_leave(w, &t->scope_lock, private);
     return rc;
 }
 
@@ -61,8 +64,8 @@ int coir__join_try(coir__worker *w, coir_task handle, int *ret_result)
         return -ESRCH;
     if (t == w->current && is_handle_of(t, handle.id))
         return -EDEADLK;
-    lock_settled(t);
-    return take_locked(w, t, handle.id, ret_result);
+    bool private = lock_settled(w, t);
+    return take_locked(w, t, handle.id, ret_result, private);
 }
 
 /* Still running, and nobody has joined it. The scope lock is held. */
@@ -84,28 +87,47 @@ static bool waits_for(const coir__task *t, const coir__task *self)
     return false;
 }
 
-int coir__join_queue(coir__worker *w, coir_task handle, coir__node *n, int *ret_result)
+/* To change who waits for whom: both locks, or a private operation (true). */
+static bool line_enter(coir__worker *w, coir__task *t)
+{
+    if (coir__likely(coir__private_enter(w)))
+        return true;
+    coir__private_leave(w);
+    coir__lock_take(&coir__join_lock);
+    coir__lock_take(&t->scope_lock);
+    return false;
+}
+
+static void line_leave(coir__worker *w, coir__task *t, bool private)
+{
+    coir__short_leave(w, &t->scope_lock, private);
+    if (!private)
+        coir__lock_drop(&coir__join_lock);
+}
+
+/* Makes `n` the joiner: -EAGAIN, with the task's scope lock held, or inside a private operation, as *ret_private says. Anything
+ * else: as coir__join_try(), nothing held, no joiner. */
+static int join_queue(coir__worker *w, coir_task handle, coir__node *n, int *ret_result,
+                      bool *ret_private)
 {
     coir__task *t = handle.opaque;
     for (;;) {
-        coir__lock_take(&coir__join_lock);
-        coir__lock_take(&t->scope_lock);
+        *ret_private = line_enter(w, t);
         if (is_joinable(t, handle.id))
             break;
-        coir__lock_drop(&t->scope_lock);
-        coir__lock_drop(&coir__join_lock);
-        lock_settled(t);
-        int rc = take_locked(w, t, handle.id, ret_result);
+        line_leave(w, t, *ret_private);
+        bool private = lock_settled(w, t);
+        int rc = take_locked(w, t, handle.id, ret_result, private);
         if (rc != -EAGAIN)
             return rc; /* else the joiner that was in the way has just given up */
     }
     if (waits_for(t, n->task)) {
-        coir__lock_drop(&t->scope_lock);
-        coir__lock_drop(&coir__join_lock);
+        line_leave(w, t, *ret_private);
         return -EDEADLK;
     }
     t->joiner = n;
-    coir__lock_drop(&coir__join_lock);
+    if (!*ret_private)
+        coir__lock_drop(&coir__join_lock);
     return -EAGAIN;
 }
 
@@ -155,9 +177,12 @@ int coir_join(coir_task handle, int *ret_result)
     if (rc == -EAGAIN && (rc = coir__must_attend(self) ? coir__scope_attend(w, self) : 0) == 0) {
         self->wait.node.task = self;
         self->wait.node.data = &result;
-        rc = coir__join_queue(w, handle, &self->wait.node, &result);
+        bool private;
+        coir__lock *lock = &((coir__task *)handle.opaque)->scope_lock;
+        rc = join_queue(w, handle, &self->wait.node, &result, &private);
         if (rc == -EAGAIN)
-            rc = coir__park(w, self, &((coir__task *)handle.opaque)->scope_lock, COIR__WAIT_JOIN);
+            rc = private ? coir__park_private(w, self, lock, COIR__WAIT_JOIN)
+                         : coir__park(w, self, lock, COIR__WAIT_JOIN);
     }
     if (rc == 0 && ret_result)
         *ret_result = result;
@@ -170,7 +195,7 @@ void coir_detach(coir_task handle)
     coir__task *t = handle.opaque;
     if (!t || handle.id == 0)
         return;
-    lock_settled(t);
+    bool private = lock_settled(w, t);
     unsigned flags = task_flags(t);
     bool bury = false;
     if (is_handle_of(t, handle.id) && !(flags & COIR__TASK_JOINING)) {
@@ -179,7 +204,7 @@ void coir_detach(coir_task handle)
         atomic_fetch_or_explicit(&t->flags, bury ? COIR__TASK_JOINING : COIR__TASK_DETACHED,
                                  memory_order_relaxed);
     }
-    coir__lock_drop(&t->scope_lock);
+    coir__short_leave(w, &t->scope_lock, private);
     if (bury)
         coir__group_forget(w, t);
 }
@@ -197,3 +222,34 @@ int coir_cancel_at(const char *file, int line, coir_task handle, const char *why
                                  .task_id = coir_task_id(coir_self())};
     return coir__scope_cancel(w, t, &t->root, handle.id, reason) ? 0 : -ESRCH;
 }
+
+/* -- select ----------------------------------------------------------------------------------------------------- */
+
+static coir_task task_of(const coir_case *k)
+{
+    return (coir_task){.opaque = k->object, .id = (uint64_t)k->value};
+}
+
+/* Errors of a join are outcomes: such a case would never become ready otherwise. */
+static bool joined_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+{
+    int result = 0;
+    int rc = coir__join_try(w, task_of(k), &result);
+    *ret_outcome = rc < 0 ? rc : result;
+    return rc != -EAGAIN;
+}
+
+/* Becomes the joiner, or still is it; if not, an attempt will say why. */
+static bool joined_show(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    return !coir__join_show(task_of(k), &coir__case_slot(k)->u.wait.node);
+}
+
+static void joined_hide(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    coir__join_withdraw(task_of(k), &coir__case_slot(k)->u.wait.node);
+}
+
+const coir__case_ops coir__case_joined = {joined_attempt, joined_show, joined_show, joined_hide};

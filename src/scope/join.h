@@ -10,9 +10,6 @@
 /* Takes the result of an ended task: 0; -EAGAIN if it has not ended; -ESRCH, -EBUSY, -EDEADLK (oneself). */
 int coir__join_try(coir__worker *w, coir_task handle, int *ret_result);
 
-/* Makes `n` the joiner: -EAGAIN, with the task's scope lock held. Anything else: as above, no lock held, no joiner. */
-int coir__join_queue(coir__worker *w, coir_task handle, coir__node *n, int *ret_result);
-
 /* Makes `n` the joiner without taking anything; true if it is now. Of a select, which no line of joins counts. */
 bool coir__join_show(coir_task handle, coir__node *n);
 

@@ -9,6 +9,8 @@
  */
 #include "scope/scope.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/time.h"
 #include "sync/wait.h"
@@ -26,7 +28,8 @@ static void attention_follow(coir__task *t)
     if (t->scope->deadline != COIR_FOREVER)
         bits |= COIR__ATTENTION_DEADLINE;
     atomic_store_explicit(&t->attention, (uint8_t)bits, memory_order_relaxed);
-    t->storm = 0;
+    if (!(bits & COIR__ATTENTION_CANCELLED)) /* a scope inside a cancelled one is no new story */
+        t->storm = 0;
 }
 
 void coir__scope_open(coir__worker *w, coir__user_scope *s, uint8_t kind, int64_t timeout,
@@ -180,16 +183,23 @@ void coir__scope_timer_fired(coir__worker *w, coir__timer *t)
 
 /* -- refusing --------------------------------------------------------------------------------------------------- */
 
+static COIR__COLD void storm_tell(coir__worker *w, const coir__task *self)
+{
+    char where[256] = "";
+    if (w->rt != 0)
+        snprintf(where, sizeof where, " (spawned at %s:%d)", self->file ? self->file : "?",
+                 self->line);
+    coir__runtime_log(
+        w->runtime, "%s '%s'%s has ignored -ECANCELED %d times in a row; slowing it down",
+        w->rt != 0 ? "task" : "thread", self->name ? self->name : "?", where, STORM_LIMIT);
+}
+
 /* Somebody ignores -ECANCELED in a loop: told once, then slowed down, so that it does not burn a processor. */
 static COIR__COLD int storm(coir__worker *w, coir__task *self)
 {
     if (self->storm == STORM_LIMIT) {
         self->storm++;
-        coir__runtime_log(w->runtime,
-                          "task '%s' (spawned at %s:%d) has ignored -ECANCELED %d times in a row; "
-                          "slowing it down",
-                          self->name ? self->name : "?", self->file ? self->file : "?", self->line,
-                          STORM_LIMIT);
+        storm_tell(w, self);
     }
     coir__sleep_held(w, self, coir__time_add(coir__now(w), STORM_PAUSE));
     return -ECANCELED;

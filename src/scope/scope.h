@@ -50,9 +50,13 @@ typedef struct coir__group {
     bool root;             /* of a runtime; fixed */
     uint16_t rt;           /* index of its runtime; fixed */
     int16_t worker;        /* of its opener, for COIR_GROUP_PINNED */
-    coir__link tasks;      /* running */
+    uint32_t limit;        /* of tasks started and not ended; 0: none */
+    uint32_t queued;       /* tasks not started, because of the limit */
+    coir__link queue;      /* those, in order; by their wait nodes */
+    coir__link tasks;      /* not ended */
     coir__link kept;       /* ended, result not yet taken */
     coir__link waiters;    /* for `count` to be 0 */
+    coir__value *values;   /* the opener's when it opened the group; fixed */
 } coir__group;
 
 _Static_assert(sizeof(coir__user_scope) <= sizeof(coir_scope), "the public struct has room");
@@ -89,5 +93,50 @@ void coir__group_forget(coir__worker *w, coir__task *t);
 
 /* The result of a group so far, which it forgets. The lock is held. */
 int coir__group_take_result(coir__group *g);
+
+/* Makes a task that has never run runnable. From then on it may end at any moment. */
+COIR__INLINE void coir__task_launch(coir__worker *w, coir__runtime *rt, coir__task *t)
+{
+    unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
+    if (coir__unlikely(w->rt != rt->index))
+        coir__runnable_slow(w, t);
+    else if (coir__unlikely(((flags & COIR__TASK_PINNED) && !w->solo) || w->chaos))
+        coir__runnable_slow(w, t);
+    else
+        coir__ring_push(w, t);
+}
+
+/* -- limit.c; the group's lock is held, but for the starts ------------------------------------------------------ */
+
+/* As many tasks as the limit allows, or more, have been started. */
+COIR__INLINE bool coir__limit_is_reached(const coir__group *g)
+{
+    return coir__unlikely(g->limit != 0) && g->count - g->queued >= g->limit;
+}
+
+/* A new task, in the group's list but not counted yet, waits for its turn. */
+void coir__limit_queue(coir__worker *w, coir__group *g, coir__task *t);
+
+/* Takes the next one that may start now out of the queue; NULL if there is none. The caller starts it without the lock. */
+coir__task *coir__limit_next(coir__group *g);
+void coir__limit_start(coir__worker *w, coir__task *t);
+void coir__limit_start_all(coir__worker *w, coir__link *list);
+
+/* -- values.c --------------------------------------------------------------------------------------------------- */
+
+/* What a task has inherited: as the opener of its group had it. */
+COIR__INLINE coir__value *coir__values_inherited(const coir__task *t)
+{
+    return t->root.parent ? coir__group_of_scope(t->root.parent)->values : NULL;
+}
+
+/* What it sees: its own values, and behind them the inherited. */
+COIR__INLINE coir__value *coir__values_of(const coir__task *t)
+{
+    return t->values ? t->values : coir__values_inherited(t);
+}
+
+/* A group of the caller's, which had `shared`, has ended: what nobody can see any more goes. */
+void coir__values_settle(coir__task *self, const coir__value *shared);
 
 #endif

@@ -151,8 +151,6 @@ struct thread_bounds {
 #define HEADER ((size_t)64)
 #define MAGIC ((uintptr_t)0x636f6972)
 
-_Static_assert(sizeof(struct thread_bounds) <= HEADER, "fits");
-
 #if defined(__GLIBC__)
 static void bounds_ask(struct thread_bounds *b)
 {
@@ -336,6 +334,17 @@ void coir__overflow_remove(void)
 
 /* -- alternate stacks ------------------------------------------------------------------------------------------- */
 
+/* At the lowest addresses of one of ours. A thread may have several runtimes, which end in any order; each is ended by its
+ * thread, or after that. */
+struct alternate {
+    struct thread_bounds bounds; /* first */
+    unsigned users;
+};
+
+_Static_assert(sizeof(struct alternate) <= HEADER, "fits");
+
+static _Thread_local struct alternate *own; /* of this thread */
+
 static size_t handler_stack_size(void)
 {
     size_t kernel = getauxval(AT_MINSIGSTKSZ);
@@ -346,8 +355,13 @@ int coir__overflow_thread_begin(void **keep)
 {
     stack_t stack;
     *keep = NULL;
-    if (sigaltstack(NULL, &stack) == 0 && !(stack.ss_flags & SS_DISABLE))
+    if (sigaltstack(NULL, &stack) == 0 && !(stack.ss_flags & SS_DISABLE)) {
+        if (own && stack.ss_sp == (char *)own + HEADER) {
+            own->users++;
+            *keep = own;
+        }
         return 0;
+    }
     size_t size = handler_stack_size();
     char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
                         -1, 0);
@@ -359,16 +373,21 @@ int coir__overflow_thread_begin(void **keep)
         munmap(memory, size);
         return rc;
     }
-    bounds_find((struct thread_bounds *)(void *)memory);
-    *keep = memory;
+    own = (struct alternate *)(void *)memory;
+    own->users = 1;
+    bounds_find(&own->bounds);
+    *keep = own;
     return 0;
 }
 
 void coir__overflow_thread_end(void *keep)
 {
+    struct alternate *a = keep;
     stack_t stack;
-    if (!keep)
+    if (!a || --a->users > 0)
         return;
+    if (a == own)
+        own = NULL;
     if (sigaltstack(NULL, &stack) == 0 && stack.ss_sp == (char *)keep + HEADER) {
         stack = (stack_t){.ss_flags = SS_DISABLE};
         sigaltstack(&stack, NULL);

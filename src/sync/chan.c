@@ -6,11 +6,13 @@
  *
  * I1  receivers wait only while the ring is empty and no sender waits; senders only while it is full and no receiver waits.
  * I2  a waiter is claimed, once, before anything is taken for it.
- * I3  after close no waiter stays queued, but for those whom somebody else has claimed.
+ * I3  after close no waiter stays queued, but for those whom somebody else has claimed, and I5.
  * I4  a sender that waits on a full ring gets its element into the ring when a receiver makes room.
+ * I5  a select that could not be claimed when something came into the ring (TRYING) stays in the list, and looks again by itself.
+ *     While the ring has elements it is left alone: else it would be given a later one first, or be told of the end too soon.
  *
  * Lock: c->lock guards everything. The waiting task parks with it (base/lock.h).
- * Cost: a send and a receive take the lock once each; no allocation, no system call. HOT: bench/pingpong. The functions
+ * Cost: a send and a receive take the lock once each; no allocation, no system call. HOT: benches/pingpong. The functions
  * that park are leaves but for tail calls, so that they land in the caller: what is unusual (contention, odd element sizes,
  * deadlines) goes to a `_slow` twin by a tail call. A lock-free ring was not tried: rendezvous needs the waiters anyway.
  */
@@ -18,7 +20,22 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "sync/chan.h"
+#include "sync/select.h"
+
+struct coir_chan {
+    coir__lock lock; /* guards what is not fixed; first, so that its address names the channel */
+    bool closed;
+    bool odd;         /* closed, or its elements are not copied without a call */
+    size_t elem_size; /* fixed */
+    size_t capacity;  /* fixed */
+    size_t count;     /* elements in the ring */
+    size_t head;      /* the oldest */
+    size_t tail;      /* where the next goes */
+    coir__link receivers;
+    coir__link senders;
+    char *ring; /* fixed */
+    void (*drop)(void *elem);
+};
 
 /* -- elements --------------------------------------------------------------------------------------------------- */
 
@@ -79,7 +96,9 @@ COIR__INLINE int send_step(coir_chan *c, const void *elem, const coir__task *sel
 {
     if (coir__unlikely(c->closed))
         return -EPIPE;
-    coir__node *receiver = coir__claim_first(&c->receivers, self, &wake->was);
+    coir__node *receiver = NULL;
+    if (coir__likely(c->count == 0)) /* I5 */
+        receiver = coir__claim_first(&c->receivers, self, &wake->was);
     if (receiver) {
         copy_any(receiver->data, elem, c->elem_size);
         wake->node = receiver;
@@ -287,7 +306,7 @@ static COIR__NOINLINE int recv_locked(coir__worker *w, coir__task *self, coir_ch
     return recv_short(w, self, c, elem, false);
 }
 
-/* HOT: bench/pingpong. */
+/* HOT: benches/pingpong. */
 int coir_chan_send(coir_chan *c, const void *elem)
 {
     coir__worker *w = coir__worker_near();
@@ -385,7 +404,7 @@ void coir_chan_close(coir_chan *c)
     coir__worker *w = coir__worker_here();
     coir__lock_take(&c->lock);
     c->closed = c->odd = true;
-    coir__node *receivers = coir__claim_all(&c->receivers);
+    coir__node *receivers = c->count == 0 ? coir__claim_all(&c->receivers) : NULL; /* I5 */
     coir__node *senders = coir__claim_all(&c->senders);
     coir__lock_drop(&c->lock);
     coir__wake_all(w, receivers, -EPIPE);
@@ -451,17 +470,7 @@ void coir_chan_on_drop(coir_chan *c, void (*drop)(void *elem))
     coir__lock_drop(&c->lock);
 }
 
-/* -- for select ------------------------------------------------------------------------------------------------- */
-
-int coir__chan_try_locked(coir_chan *c, bool send, void *elem, const coir__task *self,
-                          coir__node **ret_node, uint32_t *ret_was)
-{
-    struct wakeup wake = {0};
-    int rc = send ? send_step(c, elem, self, &wake) : recv_step(c, elem, self, &wake);
-    *ret_node = wake.node;
-    *ret_was = wake.was;
-    return rc;
-}
+/* -- select ----------------------------------------------------------------------------------------------------- */
 
 /* Whether somebody else waits there who might be claimed, now or after a try of its own (TRYING). A select that has been
  * claimed elsewhere stays in the list until it runs again; to look for it again and again would keep it from running. */
@@ -476,9 +485,54 @@ static bool waits_another(const coir__link *list, const coir__task *self)
     return false;
 }
 
-bool coir__chan_is_ready_locked(const coir_chan *c, bool send, const coir__task *self)
+/* Whether the step might not return 0. */
+static bool is_ready_locked(const coir_chan *c, bool send, const coir__task *self)
 {
     if (c->closed || (send ? c->count < c->capacity : c->count > 0))
         return true;
-    return waits_another(send ? &c->receivers : &c->senders, self);
+    if (send)
+        return c->count == 0 && waits_another(&c->receivers, self); /* I5 */
+    return waits_another(&c->senders, self);
 }
+
+static bool chan_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+{
+    coir_chan *c = k->object;
+    struct wakeup wake = {0};
+    coir__lock_take(&c->lock);
+    int rc = k->kind == COIR_CASE_SEND ? send_step(c, k->data, w->current, &wake)
+                                       : recv_step(c, k->data, w->current, &wake);
+    finish(w, c, &wake);
+    *ret_outcome = rc < 0 ? rc : 0;
+    return rc != 0;
+}
+
+static bool chan_show(coir__worker *w, coir_case *k)
+{
+    coir_chan *c = k->object;
+    coir__node *n = &coir__case_slot(k)->u.wait.node;
+    bool send = k->kind == COIR_CASE_SEND;
+    n->data = k->data;
+    coir__lock_take(&c->lock);
+    coir__list_append(send ? &c->senders : &c->receivers, &n->link);
+    bool ready = is_ready_locked(c, send, w->current);
+    coir__lock_drop(&c->lock);
+    return ready;
+}
+
+static bool chan_peek(coir__worker *w, coir_case *k)
+{
+    coir_chan *c = k->object;
+    coir__lock_take(&c->lock);
+    bool ready = is_ready_locked(c, k->kind == COIR_CASE_SEND, w->current);
+    coir__lock_drop(&c->lock);
+    return ready;
+}
+
+static void chan_hide(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    coir__case_unlink(k, &((coir_chan *)k->object)->lock);
+}
+
+const coir__case_ops coir__case_chan = {chan_attempt, chan_show, chan_peek, chan_hide};

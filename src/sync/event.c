@@ -6,11 +6,20 @@
  * An event may be on a waiter's stack: the setter's last access to it is the release of the lock, and a waiter that finds the
  * flag set at once takes the lock before it returns.
  */
-#include "sync/event.h"
+#include "sync/select.h"
 
-static struct coir__event *event_of(coir_event *e) { return (struct coir__event *)(void *)e; }
+/* In a coir_event. */
+struct event {
+    coir__lock lock; /* guards the rest */
+    bool set;
+    coir__link waiters;
+};
 
-static COIR__NOINLINE int wait_slow(struct coir__event *e)
+_Static_assert(sizeof(struct event) <= sizeof(coir_event), "the public struct has room");
+
+static struct event *event_of(coir_event *e) { return (struct event *)(void *)e; }
+
+static COIR__NOINLINE int wait_slow(struct event *e)
 {
     coir__worker *w = coir__worker_here();
     coir__task *self = w->current;
@@ -33,41 +42,41 @@ static COIR__NOINLINE int wait_slow(struct coir__event *e)
     return coir__park(w, self, &e->lock, COIR__WAIT_EVENT);
 }
 
+COIR__INLINE int wait_short(coir__worker *w, coir__task *self, struct event *e, bool private)
+{
+    if (e->set) {
+        coir__short_leave(w, &e->lock, private);
+        return coir__charge(w, 0);
+    }
+    coir__wait_queue(self, &e->waiters, NULL);
+    return coir__park_way(w, self, &e->lock, COIR__WAIT_EVENT, private);
+}
+
 /* Others may be at it too. */
-static COIR__NOINLINE int wait_locked(coir__worker *w, coir__task *self, struct coir__event *e)
+static COIR__NOINLINE int wait_locked(coir__worker *w, coir__task *self, struct event *e)
 {
     coir__private_leave(w);
     if (coir__unlikely(!coir__lock_try(&e->lock)))
         return wait_slow(e);
-    if (e->set) {
-        coir__lock_drop(&e->lock);
-        return coir__charge(w, 0);
-    }
-    coir__wait_queue(self, &e->waiters, NULL);
-    return coir__park_way(w, self, &e->lock, COIR__WAIT_EVENT, false);
+    return wait_short(w, self, e, false);
 }
 
 /* HOT. */
 int coir_event_wait(coir_event *event)
 {
-    struct coir__event *e = event_of(event);
+    struct event *e = event_of(event);
     coir__worker *w = coir__worker_near();
     coir__task *self = w->current;
     if (coir__unlikely(atomic_load_explicit(&self->attention, memory_order_relaxed) != 0))
         return wait_slow(e);
     if (!coir__private_enter(w))
         return wait_locked(w, self, e);
-    if (e->set) {
-        coir__private_leave(w);
-        return coir__charge(w, 0);
-    }
-    coir__wait_queue(self, &e->waiters, NULL);
-    return coir__park_way(w, self, &e->lock, COIR__WAIT_EVENT, true);
+    return wait_short(w, self, e, true);
 }
 
 void coir_event_set(coir_event *event)
 {
-    struct coir__event *e = event_of(event);
+    struct event *e = event_of(event);
     coir__worker *w = coir__worker_here();
     coir__lock_take(&e->lock);
     e->set = true;
@@ -78,7 +87,7 @@ void coir_event_set(coir_event *event)
 
 void coir_event_reset(coir_event *event)
 {
-    struct coir__event *e = event_of(event);
+    struct event *e = event_of(event);
     coir__worker_here(); /* I7 of sched/worker.h */
     coir__lock_take(&e->lock);
     e->set = false;
@@ -87,10 +96,44 @@ void coir_event_reset(coir_event *event)
 
 bool coir_event_is_set(coir_event *event)
 {
-    struct coir__event *e = event_of(event);
+    struct event *e = event_of(event);
     coir__worker_here();
     coir__lock_take(&e->lock);
     bool set = e->set;
     coir__lock_drop(&e->lock);
     return set;
 }
+
+/* -- select ----------------------------------------------------------------------------------------------------- */
+
+static bool event_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+{
+    (void)w;
+    *ret_outcome = 0;
+    return coir_event_is_set(k->object);
+}
+
+static bool event_show(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    struct event *e = k->object;
+    coir__lock_take(&e->lock);
+    coir__list_append(&e->waiters, &coir__case_slot(k)->u.wait.node.link);
+    bool set = e->set;
+    coir__lock_drop(&e->lock);
+    return set;
+}
+
+static bool event_peek(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    return coir_event_is_set(k->object);
+}
+
+static void event_hide(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    coir__case_unlink(k, &((struct event *)k->object)->lock);
+}
+
+const coir__case_ops coir__case_event = {event_attempt, event_show, event_peek, event_hide};

@@ -21,11 +21,21 @@
 #include "base/time.h"
 
 static const coir__case_ops *const ops_by_kind[] = {
-    [COIR_CASE_SEND] = &coir__case_chan,     [COIR_CASE_RECV] = &coir__case_chan,
-    [COIR_CASE_AFTER] = &coir__case_timer,   [COIR_CASE_UNTIL] = &coir__case_timer,
-    [COIR_CASE_JOINED] = &coir__case_joined, [COIR_CASE_EMPTY] = &coir__case_empty,
-    [COIR_CASE_SET] = &coir__case_event,     [COIR_CASE_READABLE] = &coir__case_fd,
+    [COIR_CASE_SEND] = &coir__case_chan,
+    [COIR_CASE_RECV] = &coir__case_chan,
+    [COIR_CASE_AFTER] = &coir__case_time,
+    [COIR_CASE_UNTIL] = &coir__case_time,
+    [COIR_CASE_JOINED] = &coir__case_joined,
+    [COIR_CASE_EMPTY] = &coir__case_empty,
+    [COIR_CASE_SET] = &coir__case_event,
+    [COIR_CASE_READABLE] = &coir__case_fd,
     [COIR_CASE_WRITABLE] = &coir__case_fd,
+    [COIR_CASE_NOTIFIED] = &coir__case_notify,
+    [COIR_CASE_READY] = &coir__case_future,
+    [COIR_CASE_ACQUIRE] = &coir__case_sem,
+    [COIR_CASE_RECV_FROM] = &coir__case_subscriber,
+    [COIR_CASE_WAITABLE] = &coir__case_waitable,
+    [COIR_CASE_SIGNALLED] = &coir__case_signal,
 };
 
 #define KINDS (sizeof ops_by_kind / sizeof *ops_by_kind)
@@ -39,7 +49,7 @@ static bool is_timer(const coir_case *c)
 static const coir__case_ops *ops_of(const coir_case *c)
 {
     bool named_by_value = c->kind == COIR_CASE_READABLE || c->kind == COIR_CASE_WRITABLE ||
-                          is_timer(c);
+                          c->kind == COIR_CASE_SIGNALLED || is_timer(c);
     return named_by_value || c->object ? ops_by_kind[c->kind] : NULL;
 }
 
@@ -233,6 +243,24 @@ static void wait_for_one(struct select *s)
     hide_all(s);
 }
 
+/* A signal's case is claimed because there was one, and takes it only now. False: somebody was faster. */
+static bool is_taken(struct select *s)
+{
+    if (s->winner < 0 || s->cases[s->winner].kind != COIR_CASE_SIGNALLED || s->outcome <= 0)
+        return true;
+    return coir__case_signal.attempt(s->w, &s->cases[s->winner], &s->outcome);
+}
+
+static void wait_until_taken(struct select *s)
+{
+    wait_for_one(s);
+    while (coir__unlikely(!is_taken(s))) {
+        for (size_t i = 0; i < s->n; i++)
+            coir__case_slot(&s->cases[i])->shown = false;
+        wait_for_one(s);
+    }
+}
+
 static int select_run(coir_case *cases, size_t n, bool random)
 {
     coir__worker *w = coir__worker_here();
@@ -251,7 +279,7 @@ static int select_run(coir_case *cases, size_t n, bool random)
         if (rc < 0)
             return rc;
     }
-    wait_for_one(&s);
+    wait_until_taken(&s);
     if (s.winner >= 0)
         cases[s.winner].result = s.outcome;
     return s.winner;

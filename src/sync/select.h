@@ -5,7 +5,8 @@
 /*
  * select.h - what an object must offer to stand in a select.
  *
- * A kind of case is a table of four functions, defined beside its object. All are called by the selecting task or thread.
+ * A kind of case is a table of four functions, which stands at the end of its object's file (a descriptor's is an object of its
+ * own, a watch: io/select_case.c). All are called by the selecting task or thread.
  */
 
 #include "sync/wait.h"
@@ -41,9 +42,26 @@ typedef struct coir__case_ops {
     void (*hide)(coir__worker *w, coir_case *c);
 } coir__case_ops;
 
-extern const coir__case_ops coir__case_chan, coir__case_event,
-    coir__case_timer;                                            /* sync/select_case.c */
-extern const coir__case_ops coir__case_joined, coir__case_empty; /* scope/select_case.c */
-extern const coir__case_ops coir__case_fd;                       /* io/select_case.c */
+/* Takes the case's node out of its object's list, unless who claimed it has done so. The object's lock is held. */
+COIR__INLINE void coir__case_unlink_locked(coir_case *c)
+{
+    coir__link *link = &coir__case_slot(c)->u.wait.node.link;
+    if (link->next)
+        coir__list_remove(link);
+}
+
+COIR__INLINE void coir__case_unlink(coir_case *c, coir__lock *lock)
+{
+    coir__lock_take(lock);
+    coir__case_unlink_locked(c);
+    coir__lock_drop(lock);
+}
+
+/* sync/ */
+extern const coir__case_ops coir__case_chan, coir__case_event, coir__case_time, coir__case_notify,
+    coir__case_future, coir__case_sem, coir__case_subscriber, coir__case_waitable;
+
+extern const coir__case_ops coir__case_joined, coir__case_empty; /* scope/ */
+extern const coir__case_ops coir__case_fd, coir__case_signal;    /* io/ */
 
 #endif

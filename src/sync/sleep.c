@@ -7,7 +7,7 @@
  */
 #include "base/time.h"
 #include "sched/timer.h"
-#include "sync/wait.h"
+#include "sync/select.h"
 
 static coir_event never = COIR_EVENT_INIT;
 
@@ -93,3 +93,55 @@ void coir__sleep_held(coir__worker *w, coir__task *self, int64_t when)
     timer_queue(w, self, when);
     coir__park_shielded(w, self, &w->wheel.lock, COIR__WAIT_SLEEP);
 }
+
+/* -- select ----------------------------------------------------------------------------------------------------- */
+
+/* Before it is shown a time counted from the call needs no look at the clock. */
+static bool time_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+{
+    coir__slot *slot = coir__case_slot(k);
+    *ret_outcome = 0;
+    if (!slot->shown && k->kind == COIR_CASE_AFTER)
+        return k->value <= 0;
+    return coir__now(w) >= slot->when;
+}
+
+static bool time_show(coir__worker *w, coir_case *k)
+{
+    coir__slot *slot = coir__case_slot(k);
+    int32_t index = slot->u.wait.index;
+    coir__timer_node *n = &slot->u.timer;
+    n->task = w->current;
+    n->timer.result = index;
+    n->timer.kind = COIR__TIMER_SELECT;
+    n->timer.when = slot->when;
+    atomic_store_explicit(&n->timer.state, COIR__TIMER_IDLE, memory_order_relaxed);
+    slot->place = w->rt ? &w->wheel : NULL; /* a thread's select has a deadline instead */
+    if (!w->rt)
+        return false;
+    coir__lock_take(&w->wheel.lock);
+    coir__wheel_arm_locked(&w->wheel, &n->timer);
+    coir__lock_drop(&w->wheel.lock);
+    return false;
+}
+
+static bool time_peek(coir__worker *w, coir_case *k)
+{
+    coir__slot *slot = coir__case_slot(k);
+    return w->rt && atomic_load_explicit(&slot->u.timer.timer.state, memory_order_relaxed) ==
+                        COIR__TIMER_IDLE;
+}
+
+static void time_hide(coir__worker *w, coir_case *k)
+{
+    (void)w;
+    coir__slot *slot = coir__case_slot(k);
+    coir__wheel *wheel = slot->place;
+    if (!wheel)
+        return;
+    coir__lock_take(&wheel->lock);
+    coir__wheel_disarm_locked(wheel, &slot->u.timer.timer);
+    coir__lock_drop(&wheel->lock);
+}
+
+const coir__case_ops coir__case_time = {time_attempt, time_show, time_peek, time_hide};

@@ -3,21 +3,16 @@
 #include "sync/wait.h"
 
 #include "sched/timer.h"
+#include "sync/chain.h"
 
 coir__node *coir__claim_all(coir__link *list)
 {
-    coir__node *first = NULL, *last = NULL, *n;
+    coir__chain chain = {0};
+    coir__node *n;
     uint32_t was;
-    while ((n = coir__claim_first(list, NULL, &was)) != NULL) {
-        n->data = NULL; /* the chain; and `prev` keeps what coir__wake() must know */
-        n->link.prev = (coir__link *)(uintptr_t)was;
-        if (last)
-            last->data = n;
-        else
-            first = n;
-        last = n;
-    }
-    return first;
+    while ((n = coir__claim_first(list, NULL, &was)) != NULL)
+        coir__chain_add(&chain, n, was);
+    return chain.first;
 }
 
 void coir__wake_all(coir__worker *w, coir__node *chain, int32_t outcome)

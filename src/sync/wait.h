@@ -36,6 +36,13 @@ typedef struct coir__select_node {
     int32_t outcome; /* of the case, stored by the claimer */
 } coir__select_node;
 
+/* Whether the caller must refuse at entry, or has no worker that could be used (coir__nobody). */
+COIR__INLINE bool coir__is_cancelled_or_thread(const coir__task *self)
+{
+    return (atomic_load_explicit(&self->attention, memory_order_relaxed) &
+            (COIR__ATTENTION_CANCELLED | COIR__ATTENTION_THREAD)) != 0;
+}
+
 /* Whether the caller must refuse at entry. */
 COIR__INLINE bool coir__is_cancelled(const coir__task *self)
 {
@@ -96,6 +103,16 @@ COIR__INLINE void coir__wake(coir__worker *w, coir__node *n, uint32_t was, int32
  * coir__private_enter() and coir__short_leave(), where the object's lock is neither taken nor needed, and locked.
  */
 
+/* Begins one that is written once: private if that is possible, which it returns, else with the lock taken. */
+COIR__INLINE bool coir__short_enter(coir__worker *w, coir__lock *lock)
+{
+    if (coir__likely(coir__private_enter(w)))
+        return true;
+    coir__private_leave(w);
+    coir__lock_take(lock);
+    return false;
+}
+
 COIR__INLINE void coir__short_leave(coir__worker *w, coir__lock *lock, bool private)
 {
     if (private)
@@ -103,6 +120,29 @@ COIR__INLINE void coir__short_leave(coir__worker *w, coir__lock *lock, bool priv
     else
         coir__lock_drop(lock);
 }
+
+/*
+ * Compare-and-swap of a word of an object that is locked by that word alone: a load and a store while private. `w` is the
+ * caller's worker. Acquires and releases.
+ */
+#define COIR__DEFINE_SWAP(name, type)                                                              \
+    COIR__INLINE bool name(coir__worker *w, _Atomic type *word, type from, type to)                \
+    {                                                                                              \
+        if (coir__likely(coir__private_enter(w))) {                                                \
+            bool same = atomic_load_explicit(word, memory_order_relaxed) == from;                  \
+            if (coir__likely(same))                                                                \
+                atomic_store_explicit(word, to, memory_order_relaxed);                             \
+            coir__private_leave(w);                                                                \
+            return same;                                                                           \
+        }                                                                                          \
+        coir__private_leave(w);                                                                    \
+        return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_acq_rel,      \
+                                                       memory_order_relaxed);                      \
+    }
+
+COIR__DEFINE_SWAP(coir__swap_pointer, uintptr_t)
+COIR__DEFINE_SWAP(coir__swap_32, uint32_t)
+COIR__DEFINE_SWAP(coir__swap_64, uint64_t)
 
 /* Takes `t` out of a single wait, and its node, the first of the list, out of that. False: it is a select's, or somebody else
  * was first; nothing has happened. HOT. */
@@ -180,6 +220,14 @@ COIR__INLINE int coir__park(coir__worker *w, coir__task *self, coir__lock *lock,
                        (COIR__ATTENTION_CANCELLED | COIR__ATTENTION_THREAD)))
         return coir__park_refused(w, self, lock);
     return coir__leave(w, self, coir__pick(w), &lock->word, 0);
+}
+
+/* The same within a private operation, which the switch ends. */
+COIR__INLINE int coir__park_private(coir__worker *w, coir__task *self, coir__lock *lock,
+                                    uint8_t kind)
+{
+    coir__park_show(w, self, lock, kind);
+    return coir__leave(w, self, coir__pick(w), &w->busy, 0);
 }
 
 /*

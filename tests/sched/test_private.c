@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* test_private.c - a runtime that nobody else can reach goes without locks, and stops doing so in time. */
+#include <fcntl.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include "base/fence.h"
 #include "sched_test.h"
@@ -110,6 +112,27 @@ TEST(a_second_runtime_makes_both_shared)
     CHECK_EQ(run_alone(run_beside, NULL), 0);
     CHECK_EQ(run_alone(nothing, NULL), 0);
 }
+
+static void *dump(void *arg)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    (void)arg;
+    coir_dump(fd);
+    close(fd);
+    return NULL;
+}
+
+static int dump_from_a_thread(void *arg)
+{
+    pthread_t thread;
+    (void)arg;
+    CHECK_EQ(pthread_create(&thread, NULL, dump, NULL), 0);
+    join_thread(thread);
+    CHECK(is_shared());
+    return 0;
+}
+
+TEST(a_dump_by_another_thread_makes_it_shared) { CHECK_EQ(run_alone(dump_from_a_thread, NULL), 0); }
 
 /* -- the moment when it changes --------------------------------------------------------------------------------- */
 

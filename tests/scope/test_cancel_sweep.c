@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_cancel_sweep.c - every call that waits, in a race of its completion with a cancellation: race.h says how. */
-#include "scope/race.h"
+#include "sync/race.h"
 
 /* -- channels ----------------------------------------------------------------------------------------------- */
 

@@ -257,6 +257,151 @@ TASK_TEST(a_ring_of_three_joins_is_a_deadlock) { check_ring(3); }
 
 TASK_TEST(a_ring_of_eight_joins_is_a_deadlock) { check_ring(8); }
 
+/* -- lines that are no rings -------------------------------------------------------------------------------- */
+
+typedef struct selecting {
+    coir_task target;
+    coir_event go, way_out;
+    int chosen, outcome;
+} selecting;
+
+static int select_join(void *arg)
+{
+    selecting *s = arg;
+    CHECK_EQ(coir_event_wait(&s->go), 0);
+    coir_case cases[] = {COIR_JOINED(s->target), COIR_SET(&s->way_out)};
+    s->chosen = coir_select(cases, 2);
+    s->outcome = s->chosen >= 0 ? cases[s->chosen].result : 0;
+    return 7;
+}
+
+TASK_TEST(selecting_ones_own_end_is_a_deadlock_that_the_case_tells)
+{
+    coir_event never = COIR_EVENT_INIT;
+    coir_case cases[] = {COIR_SET(&never), COIR_JOINED(coir_self())};
+    CHECK_EQ(coir_select(cases, 2), 1);
+    CHECK_EQ(cases[1].result, -EDEADLK);
+}
+
+/* A ring of three, one of which selects: that one has another way out. */
+TASK_TEST(a_ring_with_a_select_in_it_is_no_deadlock)
+{
+    coir_group g;
+    selecting s = {.chosen = -1};
+    ring_member a = {0};
+    joining b;
+    coir_group_begin(&g, 0);
+    coir_task selector = start_task(&g, select_join, &s);
+    coir_task joiner = start_task(&g, join_next, &a);
+    start_joining(&b, &g, joiner);
+    a.next = selector;
+    s.target = b.task;
+    coir_event_set(&s.go);
+    while (coir__wait_kind_of(selector.opaque) != COIR__WAIT_SELECT || !is_parked(selector))
+        coir_yield();
+    coir_event_set(&a.go); /* closes the ring */
+    while (coir__wait_kind_of(joiner.opaque) != COIR__WAIT_JOIN || !is_parked(joiner))
+        coir_yield();
+    CHECK_EQ(b.rc, 1);
+    coir_event_set(&s.way_out);
+    CHECK_EQ(coir_group_end(&g), 0);
+    CHECK_EQ(s.chosen, 1);
+    CHECK_EQ(a.rc, 0);
+    CHECK_EQ(b.rc, 0);
+}
+
+/* The select closes the ring: it is not refused either. */
+TASK_TEST(a_select_may_close_a_ring)
+{
+    coir_group g;
+    selecting s = {.chosen = -1};
+    joining a, b;
+    coir_group_begin(&g, 0);
+    coir_task selector = start_task(&g, select_join, &s);
+    start_joining(&a, &g, selector);
+    start_joining(&b, &g, a.task);
+    s.target = b.task;
+    coir_event_set(&s.go);
+    while (coir__wait_kind_of(selector.opaque) != COIR__WAIT_SELECT || !is_parked(selector))
+        coir_yield();
+    CHECK_EQ(a.rc, 1);
+    coir_event_set(&s.way_out);
+    CHECK_EQ(coir_group_end(&g), 0);
+    CHECK_EQ(s.chosen, 1);
+    CHECK_EQ(a.result, 7);
+    CHECK_EQ(b.rc, 0);
+}
+
+/* A waits for B and is cancelled; then B may wait for A. */
+TASK_TEST(who_has_given_up_a_join_is_in_no_ring)
+{
+    coir_group g;
+    ring_member m[2] = {0};
+    coir_task t[2];
+    coir_group_begin(&g, COIR_GROUP_ISOLATE);
+    for (int i = 0; i < 2; i++)
+        await_parked(t[i] = start_task(&g, join_next, &m[i]));
+    m[0].next = t[1];
+    m[1].next = t[0];
+    coir_event_set(&m[0].go);
+    while (coir__wait_kind_of(t[0].opaque) != COIR__WAIT_JOIN || !is_parked(t[0]))
+        coir_yield();
+    CHECK_EQ(coir_cancel(t[0], "test"), 0);
+    CHECK_EQ(join_result(t[0]), 0);
+    CHECK_EQ(m[0].rc, -ECANCELED);
+    coir_event_set(&m[1].go);
+    CHECK_EQ(coir_group_end(&g), 0);
+    CHECK_EQ(m[1].rc, -ESRCH);
+}
+
+enum { CROWD = 8 };
+
+typedef struct crowd {
+    coir_task t[CROWD];
+    _Atomic int known;
+    _Atomic int ended, cycles;
+} crowd;
+
+typedef struct joiner {
+    crowd *c;
+    dice d;
+} joiner;
+
+static int join_anybody(void *arg)
+{
+    joiner *j = arg;
+    await_value(&j->c->known, 1);
+    for (int i = 0; i < 3; i++) {
+        dice_spin(&j->d, 1);
+        int rc = coir_join(j->c->t[dice_below(&j->d, CROWD)], NULL);
+        CHECK(rc == 0 || rc == -EDEADLK || rc == -EBUSY || rc == -ESRCH);
+        atomic_fetch_add(&j->c->cycles, rc == -EDEADLK);
+    }
+    atomic_fetch_add(&j->c->ended, 1);
+    return 0;
+}
+
+/* Somebody in every ring is refused; so all come to an end. */
+TASK_TEST_TIMEOUT(whoever_joins_whom_nobody_waits_forever, 60)
+{
+    long cycles = 0;
+    for (int round = 0; round < rounds_of(2000); round++) {
+        coir_group g;
+        crowd c = {.known = 0};
+        joiner j[CROWD];
+        coir_group_begin(&g, 0);
+        for (int i = 0; i < CROWD; i++) {
+            j[i] = (joiner){&c, {(uint64_t)(round * CROWD + i)}};
+            c.t[i] = start_task(&g, join_anybody, &j[i]);
+        }
+        atomic_store(&c.known, 1);
+        CHECK_EQ(coir_group_end(&g), 0);
+        CHECK_EQ(c.ended, CROWD);
+        cycles += c.cycles;
+    }
+    CHECK_GT(cycles, 0);
+}
+
 TASK_TEST(only_one_may_join_at_a_time)
 {
     coir_group g;

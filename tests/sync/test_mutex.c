@@ -2,6 +2,8 @@
 /* test_mutex.c - mutual exclusion, order, hand-off, misuse. */
 #include "sync/wait_tools.h"
 
+#include <string.h>
+
 /* -- exclusion ---------------------------------------------------------------------------------------------- */
 
 typedef struct counter {
@@ -268,11 +270,113 @@ static int lock_times_out(void *arg)
 
 TEST(a_wait_for_a_mutex_obeys_deadlines) { CHECK_EQ(run_on_test_clock(lock_times_out, NULL), 0); }
 
+static int second_unlock(void *arg)
+{
+    coir_group g;
+    coir_mutex m = COIR_MUTEX_INIT;
+    locker l[2];
+    (void)arg;
+    coir_group_begin(&g, 0);
+    CHECK_EQ(coir_mutex_lock(&m), 0);
+    for (int i = 0; i < 2; i++)
+        start_locking(&l[i], &g, &m, NULL);
+    coir_mutex_unlock(&m);
+    CHECK(!is_parked(l[0].task));
+    CHECK_EQ(coir_mutex_lock(&m), 0);
+    coir_mutex_unlock(&m);
+    CHECK(is_parked(l[1].task));
+    CHECK_EQ(coir_group_end(&g), 0);
+    CHECK_EQ(coir_mutex_try_lock(&m), 0);
+    coir_mutex_unlock(&m);
+    return 0;
+}
+
+TEST(an_unlock_wakes_nobody_while_one_is_on_the_way)
+{
+    use_one_worker();
+    CHECK_EQ(run_on_test_clock(second_unlock, NULL), 0);
+}
+
+static int woken_times_out(void *arg)
+{
+    coir_group g;
+    coir_mutex m = COIR_MUTEX_INIT;
+    locker l;
+    (void)arg;
+    coir_group_begin(&g, COIR_GROUP_ISOLATE);
+    CHECK_EQ(coir_mutex_lock(&m), 0);
+    coir_task t = start_task(&g, lock_in_time, &m);
+    await_parked(t);
+    start_locking(&l, &g, &m, NULL);
+    coir_mutex_unlock(&m); /* wakes the first ... */
+    CHECK_EQ(coir_mutex_lock(&m), 0);
+    time_pass(2 * TEST_TICK);
+    CHECK_EQ(join_result(t), -ETIMEDOUT); /* ... which gives up */
+    CHECK(is_parked(l.task));
+    coir_mutex_unlock(&m);
+    CHECK_EQ(join_result(l.task), 0);
+    CHECK_EQ(l.rc, 0);
+    CHECK_EQ(coir_group_end(&g), -ETIMEDOUT);
+    return 0;
+}
+
+TEST(a_woken_waiter_that_gives_up_does_not_keep_others_from_being_woken)
+{
+    use_one_worker();
+    CHECK_EQ(run_on_test_clock(woken_times_out, NULL), 0);
+}
+
+/* Some waits end by a deadline, at whatever moment; nobody is left behind, and the next ones find the mutex free. */
+static int count_in_time(void *arg)
+{
+    static _Atomic int number;
+    counter *c = arg;
+    dice d = {.state = (uint64_t)atomic_fetch_add(&number, 1)};
+    int counted = 0;
+    for (int i = 0; i < c->rounds; i++) {
+        coir_scope s;
+        coir_scope_begin(&s, dice_below(&d, 2) ? COIR_US(dice_below(&d, 50)) : COIR_FOREVER);
+        int rc = coir_mutex_lock(&c->lock);
+        if (rc == 0) {
+            long value = c->value;
+            if (dice_below(&d, 4) == 0)
+                coir_yield();
+            c->value = value + 1;
+            counted++;
+            coir_mutex_unlock(&c->lock);
+        }
+        coir_scope_end(&s, 0);
+    }
+    return counted;
+}
+
+TASK_TEST(waiters_that_give_up_lose_no_wake)
+{
+    enum { N = 6 };
+    counter c = {.lock = COIR_MUTEX_INIT, .rounds = rounds_of(5000)};
+    coir_task t[N];
+    test_thread thread;
+    coir_group g;
+    long counted = 0;
+    coir_group_begin(&g, 0);
+    thread_start(&thread, count_in_time, &c);
+    for (int i = 0; i < N; i++)
+        t[i] = start_task(&g, count_in_time, &c);
+    for (int i = 0; i < N; i++)
+        counted += join_result(t[i]);
+    CHECK_EQ(coir_group_end(&g), 0);
+    counted += thread_finish(&thread);
+    CHECK_EQ(c.value, counted);
+    CHECK_EQ(coir_mutex_try_lock(&c.lock), 0);
+    coir_mutex_unlock(&c.lock);
+}
+
 /* -- life --------------------------------------------------------------------------------------------------- */
 
 typedef struct shared {
     coir_mutex lock;
     int users;
+    bool yield; /* inside */
 } shared;
 
 /* Destroys the mutex right after another's unlock: the other must not touch it any more. */
@@ -280,10 +384,14 @@ static int use_and_leave(void *arg)
 {
     shared *s = arg;
     CHECK_EQ(coir_mutex_lock(&s->lock), 0);
+    if (s->yield)
+        coir_yield();
     bool last = --s->users == 0;
     coir_mutex_unlock(&s->lock);
-    if (last)
+    if (last) {
+        memset(s, 0xff, sizeof *s);
         free(s);
+    }
     return 0;
 }
 
@@ -293,6 +401,7 @@ TASK_TEST(the_last_user_may_destroy_it_right_after_anothers_unlock)
         coir_group g;
         shared *s = calloc(1, sizeof *s);
         s->users = 3;
+        s->yield = round % 2;
         coir_group_begin(&g, 0);
         for (int i = 0; i < 3; i++)
             CHECK_EQ(coir_spawn(&g, use_and_leave, s), 0);

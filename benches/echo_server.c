@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * echo_server.c - sends back what it gets, one task per connection.
+ *
+ * Prints "listening on ADDRESS" and serves until SIGINT, SIGTERM, or the end of its standard
+ * input where that is a pipe or a socket. Then it prints what it did and the CPU time, user and
+ * system, that the process took for it from the moment it listened: divided by the messages
+ * (reads that brought something) it is the figure to compare with benches/floor/echo_epoll.c. The
+ * load comes from benches/echo_client.c.
+ *
+ * The stop signals are blocked before the runtime starts, and are read from a signalfd by the
+ * first task.
+ */
+
+#include "measure.h"
+
+#include <coir.h>
+#include <coir/net.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+typedef struct server {
+    const char *address;
+    int signals; /* a signalfd: readable when a stop is asked for */
+    int listener;
+    coir_group connections;
+    _Atomic uint64_t accepted, messages, bytes;
+    int64_t cpu;
+} server;
+
+static server echo; /* for the connections: their argument is the descriptor */
+
+/* One connection. The counts are kept here until its end: no shared cache line. */
+static int serve(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    char buf[1024];
+    uint64_t messages = 0, bytes = 0;
+    ssize_t n;
+    while ((n = coir_read(fd, buf, sizeof buf)) > 0) {
+        if (coir_write_all(fd, buf, (size_t)n, NULL) < 0)
+            break;
+        messages++;
+        bytes += (uint64_t)n;
+    }
+    atomic_fetch_add(&echo.messages, messages);
+    atomic_fetch_add(&echo.bytes, bytes);
+    return coir_close(fd);
+}
+
+/* Accepts until cancelled. */
+static int accept_all(void *arg)
+{
+    server *s = arg;
+    int fd;
+    while ((fd = coir_accept(s->listener, NULL)) >= 0) {
+        atomic_fetch_add(&s->accepted, 1);
+        if (coir_spawn(&s->connections, serve, (void *)(intptr_t)fd) < 0)
+            coir_close(fd);
+    }
+    return fd;
+}
+
+/* Waits until somebody wants the server to stop. */
+static int wait_for_stop(server *s)
+{
+    struct stat in;
+    bool watch_input = fstat(0, &in) == 0 && (S_ISFIFO(in.st_mode) || S_ISSOCK(in.st_mode));
+    coir_case cases[] = {COIR_READABLE(s->signals), COIR_READABLE(0)};
+    return coir_select(cases, watch_input ? 2 : 1);
+}
+
+static int announce(server *s)
+{
+    coir_addr here;
+    char text[COIR_ADDR_TEXT];
+    int rc = coir_local_addr(s->listener, &here);
+    if (rc == 0)
+        rc = coir_addr_format(&here, text, sizeof text);
+    if (rc < 0)
+        return rc;
+    printf("listening on %s\n", text);
+    fflush(stdout);
+    return 0;
+}
+
+static int first(void *arg)
+{
+    server *s = arg;
+    s->listener = coir_tcp_listen(s->address, NULL);
+    if (s->listener < 0)
+        return s->listener;
+    int rc = announce(s);
+    int64_t cpu = bench_cpu();
+    coir_group_begin(&s->connections, COIR_GROUP_ISOLATE);
+    if (rc == 0)
+        rc = coir_spawn(&s->connections, accept_all, s);
+    if (rc == 0)
+        rc = wait_for_stop(s);
+    coir_group_cancel(&s->connections, "the server was asked to stop");
+    int ended = coir_group_end(&s->connections);
+    s->cpu = bench_cpu() - cpu;
+    coir_close(s->listener);
+    if (rc < 0)
+        return rc;
+    return ended == -ECANCELED ? 0 : ended; // cancelled is how it is meant to end
+}
+
+static void report(const server *s, uint64_t workers, const char *engine)
+{
+    uint64_t messages = s->messages;
+    double ns = messages ? (double)s->cpu / (double)messages : 0;
+    printf("%" PRIu64 " connections, %" PRIu64 " messages, %" PRIu64
+           " bytes, CPU %.3f s: %.0f ns per message\n",
+           s->accepted, messages, s->bytes, (double)s->cpu / 1e9, ns);
+    char runtime[32];
+    snprintf(runtime, sizeof runtime, "coir %s", engine);
+    bench_result("echo", runtime, workers, "server CPU ns per message", ns, messages);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t workers = 1;
+    const char *engine = "auto";
+    echo.address = "127.0.0.1:0";
+    bench_option options[] = {
+        {.letter = 'w', .help = "workers; 0: one per core", .number = &workers, .max = 1024},
+        {.letter = 'e', .help = "engine: auto, uring or epoll", .text = &engine},
+        {.letter = 'l',
+         .help = "address to listen on: host:port, port 0 takes a free one",
+         .text = &echo.address},
+    };
+    bench_parse(argc, argv, "echo, one task per connection", options,
+                sizeof options / sizeof *options);
+    if (workers == 0)
+        workers = bench_cores();
+    coir_options opt = COIR_OPTIONS_INIT;
+    opt.workers = (unsigned)workers;
+    if (!strcmp(engine, "uring"))
+        opt.engine = COIR_ENGINE_URING;
+    else if (!strcmp(engine, "epoll"))
+        opt.engine = COIR_ENGINE_EPOLL;
+    else if (strcmp(engine, "auto") != 0) {
+        fprintf(stderr, "echo_server: no engine '%s'\n", engine);
+        return 2;
+    }
+
+    sigset_t stop;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+    echo.signals = signalfd(-1, &stop, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (echo.signals < 0) {
+        perror("echo_server: signalfd");
+        return 1;
+    }
+    bench_raise_descriptors();
+    int rc = coir_run(&opt, first, &echo);
+    if (rc < 0) {
+        fprintf(stderr, "echo_server: %s\n", coir_strerror(rc));
+        return 1;
+    }
+    report(&echo, workers, engine);
+    return 0;
+}
