@@ -29,6 +29,7 @@
 #define CREDIT_BATCH_MAX 64u
 #define CREDIT_MAX 128u  /* in stock beyond the idle stacks */
 #define LARGE_CLASS 20u  /* from 1 MiB on nothing is kept in stock */
+#define AHEAD 8u         /* stacks that are fetched before they are needed */
 #define TRIM_CHUNK 256u  /* stacks released between two looks at the lock */
 #define TRIM_EVERY 1024u /* puts, in a pool without caches */
 
@@ -360,10 +361,18 @@ void coir__stack_unreserve(coir__stack_pool *p, coir__stack_cache *cache, unsign
 
 /* -- take and put ----------------------------------------------------------------------------------------------- */
 
+/* Of the stacks in the depot `owner` is one that will be popped soon after: each is a miss of cache and TLB otherwise, one
+ * after the other. */
 static coir__stack *depot_pop_locked(struct stack_class *c)
 {
     coir__stack *s = c->depot;
     if (s) {
+        const char *ahead = s->owner;
+        if (ahead) {
+            coir__prefetch(ahead);
+            coir__prefetch(ahead - 64); /* where its frames begin */
+        }
+        s->owner = NULL;
         c->depot = s->next;
         if (--c->idle < c->idle_low)
             c->idle_low = c->idle;
@@ -444,10 +453,14 @@ static COIR__COLD void cache_spill(coir__stack_pool *p, coir__stack_cache *cache
     coir__stack **end = &cache->hot;
     for (uint32_t i = 0; i < keep; i++)
         end = &(*end)->next;
-    coir__stack *chain = *end;
-    coir__stack *last = chain;
-    while (last->next)
+    coir__stack *chain = *end, *last = chain, *behind = chain;
+    for (uint32_t i = 0; last->next; i++) {
         last = last->next;
+        if (i + 1 >= AHEAD) {
+            behind->owner = last;
+            behind = behind->next;
+        }
+    }
     *end = NULL;
     depot_push(p, chain, last, cache->count - keep);
     cache->count = keep;

@@ -46,10 +46,10 @@
 typedef struct coir__stack {
     struct coir__stack *next; /* in a free list */
     void *top;                /* where frames begin: aligned to 16, coloured */
-    void *owner;              /* the task on it, for the overflow report; else NULL */
-    void *fiber;              /* ThreadSanitizer's, else NULL */
-    char *bottom;             /* lowest usable address */
-    char *_Atomic floor;      /* lowest accessible address: `bottom`, but where stacks grow */
+    void *owner;         /* the task on it, for the overflow report; else NULL, but in the depot */
+    void *fiber;         /* ThreadSanitizer's, else NULL */
+    char *bottom;        /* lowest usable address */
+    char *_Atomic floor; /* lowest accessible address: `bottom`, but where stacks grow */
     struct coir__slab *slab;  /* it belongs to */
     uint32_t uses;            /* since it got its fiber; ThreadSanitizer builds only */
     uint8_t class_;           /* log2 of the slot's size */
