@@ -2,6 +2,7 @@
 /* Reading and writing: what is moved, and what is said about it. */
 #include "io/pairs.h"
 
+#include <sys/ioctl.h>
 #include <stdlib.h>
 
 static int echo_once(void *arg)
@@ -227,6 +228,21 @@ TASK_TEST(read_full_says_how_far_it_came_when_it_is_cancelled)
     }
 }
 
+struct stopper {
+    coir_scope *scope;
+    int fd; // the other end
+};
+
+static int cancel_when_something_has_come(void *arg)
+{
+    struct stopper *x = arg;
+    int there = 0;
+    while (ioctl(x->fd, FIONREAD, &there) == 0 && there == 0)
+        coir_yield();
+    coir_scope_cancel(x->scope, "enough");
+    return 0;
+}
+
 TASK_TEST(write_all_says_how_far_it_came_when_it_is_cancelled)
 {
     enum { TOO_MUCH = 24 << 20 }; // for the kernel's buffers
@@ -236,12 +252,18 @@ TASK_TEST(write_all_says_how_far_it_came_when_it_is_cancelled)
     for (int kind = 0; kind < PAIRS; kind++) {
         int fds[2];
         size_t done = 0;
+        coir_group g;
         coir_scope s;
         make_pair(kind, fds);
-        coir_scope_begin(&s, COIR_MS(5)); // nobody reads: it must stop somewhere
-        int rc = coir_write_all(fds[1], buf, TOO_MUCH, &done);
+        coir_group_begin(&g, 0);
+        coir_scope_begin(&s, COIR_FOREVER);
+        struct stopper stopper = {&s, fds[0]};
+        CHECK_EQ(coir_spawn(&g, cancel_when_something_has_come, &stopper), 0);
+        int rc = coir_write_all(fds[1], buf, TOO_MUCH,
+                                &done); // nobody reads: it must stop somewhere
         CHECK_EQ(rc, -ECANCELED);
-        CHECK_EQ(coir_scope_end(&s, rc), -ETIMEDOUT);
+        CHECK_EQ(coir_scope_end(&s, rc), -ECANCELED);
+        CHECK_EQ(coir_group_end(&g), 0);
         CHECK_GT(done, 0);
         CHECK_LT(done, TOO_MUCH);
         CHECK_EQ(coir_close(fds[1]), 0);
