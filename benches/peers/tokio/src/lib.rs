@@ -63,13 +63,13 @@ impl Options {
         .expect("a Tokio runtime")
     }
 
-    /// The same with timers.
-    pub fn runtime_with_time(&self) -> Runtime {
+    /// The same, for programs that use sockets and signals.
+    pub fn runtime_with_io(&self) -> Runtime {
         match self.threads() {
-            1 => Builder::new_current_thread().enable_time().build(),
+            1 => Builder::new_current_thread().enable_all().build(),
             n => Builder::new_multi_thread()
                 .worker_threads(n)
-                .enable_time()
+                .enable_all()
                 .build(),
         }
         .expect("a Tokio runtime")

@@ -72,7 +72,7 @@ async fn together(o: &Options, yielding: bool) -> (Arc<Work>, Vec<f64>, u64) {
 }
 
 fn measure(o: &Options, yielding: bool, form: &str) {
-    let (work, mut samples, sum) = o.runtime_with_time().block_on(together(o, yielding));
+    let (work, mut samples, sum) = o.runtime_with_io().block_on(together(o, yielding));
     check(u64::from(samples.is_empty()), 0);
     let p50 = median(&mut samples);
     let p99 = percentile(&samples, 99.0);

@@ -16,7 +16,7 @@ fn main() {
     let sleep = Duration::from_millis(o.get("-m"));
     let rested = Arc::new(AtomicU64::new(0));
     let mut samples = Vec::new();
-    o.runtime_with_time().block_on(async {
+    o.runtime_with_io().block_on(async {
         for _ in 0..=repeats {
             let start = Instant::now();
             let mut handles = Vec::with_capacity(tasks as usize);

@@ -48,7 +48,7 @@ where
     F: Future<Output = u64> + Send + 'static,
 {
     let items = o.get("-n");
-    o.runtime_with_time().block_on(async {
+    o.runtime_with_io().block_on(async {
         let start = Instant::now();
         let sum = tokio::spawn(form(items)).await.expect("the task ends well");
         let ns = start.elapsed().as_nanos() as f64 / items as f64;
