@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu_latency.c - how late a task is that wants to run every millisecond, beside others that compute.
+ * cpu_latency.c - how late a task is that wants to run every millisecond, beside others that
+ * compute.
  *
  * For each worker there is a task that computes, in portions of about 20 us. One more task is due
- * every millisecond from the start, until the last computation is over, and takes down how much later
- * than due it runs; when it has been kept away for longer it does the missed ones one after the other,
- * each as late as it is by then. So nobody is spared for having been made to wait once.
+ * every millisecond from the start, until the last computation is over, and takes down how much
+ * later than due it runs; when it has been kept away for longer it does the missed ones one after
+ * the other, each as late as it is by then. So nobody is spared for having been made to wait once.
  *
  * Two forms: "yielding", where the computing tasks call coir_maybe_yield() after each portion, and
  * "not yielding", where they call nothing. The figures are percentiles of the lateness, and what a

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * parallel_sum.c - uneven work for many tasks: a sum over an array in 1,000 chunks, a task for each.
+ * parallel_sum.c - uneven work for many tasks: a sum over an array in 1,000 chunks, a task for
+ * each.
  *
- * Chunk lengths differ by a factor of up to 64: most are short, a few long. So the tasks that one worker has
- * spawned must be found by the others, and not all of them be equal. Inside a chunk each element
- * needs the result of the one before (a multiplication), so that no compiler can do several at
- * once: about 1.3 ns each. The figure is that of all of it over the elements, the median of the
- * repetitions; on one thread it is the work, on several the share that they make of it.
+ * Chunk lengths differ by a factor of up to 64: most are short, a few long. So the tasks that one
+ * worker has spawned must be found by the others, and not all of them be equal. Inside a chunk
+ * each element needs the result of the one before (a multiplication), so that no compiler can do
+ * several at once: about 1.3 ns each. The figure is that of all of it over the elements, the
+ * median of the repetitions; on one thread it is the work, on several the share that they make of
+ * it.
  */
 
 #include "measure.h"

@@ -124,7 +124,11 @@ int main(int argc, char **argv)
          .number = &w.channel_count,
          .min = 1,
          .max = CHANNELS_MAX},
-        {.letter = 'n', .help = "items in all", .number = &w.items, .min = 1, .max = 1000000000},
+        {.letter = 'n',
+         .help = "items in all",
+         .number = &w.items,
+         .min = CHANNELS_MAX,
+         .max = 1000000000},
         {.letter = 'b', .help = "capacity of the channels", .number = &w.capacity, .max = 1000000},
         {.letter = 'r', .help = "repetitions", .number = &w.repeats, .min = 1, .max = 1000000},
     };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sleepers.c - many tasks that sleep for 10 ms: what spawning them, their timers and their end cost.
+ * sleepers.c - many tasks that sleep for 10 ms: what spawning them, their timers and their end
+ * cost.
  *
  * A round spawns them all, and each sleeps once; the figure is how much longer than 10 ms the round
  * took, over the tasks. (It is no latency: the first has slept before the last was spawned, if

@@ -5,8 +5,8 @@
  * With depth 16, the default, that is 131,071 tasks, half of which are leaves; each result is the
  * number of tasks from there down. Who spawns also waits, so everybody but the leaves parks once,
  * and as many stacks are in use at a time as the order in which the tasks run makes it. One
- * repetition is one tree; the first, with cold stacks, has a row of its own, and the other figure is
- * the median of the rest.
+ * repetition is one tree; the first, with cold stacks, has a row of its own, and the other figure
+ * is the median of the rest.
  */
 
 #include "measure.h"

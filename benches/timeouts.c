@@ -4,8 +4,8 @@
  *
  *   ready   the element is in the channel's buffer already: what setting the timeout costs where it
  *           was not needed. The time includes putting the element there.
- *   soon    the receiver mostly waits for a sender that is about to send: the timer is set and taken
- *           back again. A rendezvous channel, and the sender does nothing but send.
+ *   soon    the receiver mostly waits for a sender that is about to send: the timer is set and
+ *           taken back again. A rendezvous channel, and the sender does nothing but send.
  *
  * "coir" opens a scope around each receive by coir_with_timeout(), "coir select" gives a select the
  * case COIR_AFTER beside the channel. No timer ever fires, and the count of elements is checked.

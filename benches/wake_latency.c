@@ -2,10 +2,10 @@
 /*
  * wake_latency.c - how long a task that waits takes to see what a plain thread sends.
  *
- * Every millisecond a thread outside the runtime takes the time and sends it over a channel of capacity 1;
- * a task, which is all the runtime has to do, receives it and takes the time again. In
- * between the runtime has gone to sleep, so this is a wake-up by the kernel and the way from
- * there into the task. The figures are percentiles of the differences.
+ * Every millisecond a thread outside the runtime takes the time and sends it over a channel of
+ * capacity 1; a task, which is all the runtime has to do, receives it and takes the time again. In
+ * between the runtime has gone to sleep, so this is a wake-up by the kernel and the way from there
+ * into the task. The figures are percentiles of the differences.
  */
 
 #include "measure.h"

@@ -5,7 +5,8 @@
 //
 // Go has no threads outside its runtime. In their place is a goroutine that has a thread for itself
 // (LockOSThread), and wakes by Go's timers: so one of Go's threads is always awake already when the
-// message is sent, and with one thread what remains is handing the processor over to another.
+// message is sent, and with one thread what remains is handing the processor over to another. When
+// all sleep, Go rounds its timers up to a millisecond: a shorter pause would not be shorter.
 package main
 
 import (

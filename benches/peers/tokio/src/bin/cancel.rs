@@ -3,8 +3,9 @@
 //! 10,000 tasks that wait are cancelled, and awaited: benches/cancel.c with Tokio.
 //!
 //! "tokio" aborts a JoinSet, whose tasks are dropped where they wait and can do no more; "tokio
-//! CancellationToken" is the way of tokio-util, in which each task sees the cancellation and ends by
-//! itself, as in coir and in Go. They wait for a Notify, for want of a channel with many receivers.
+//! CancellationToken" is the way of tokio-util, in which each task sees the cancellation and ends
+//! by itself, as in coir and in Go. They wait for a Notify, for want of a channel with many
+//! receivers.
 
 use coir_bench_peers_tokio::{check, Options};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

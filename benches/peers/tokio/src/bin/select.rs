@@ -2,8 +2,8 @@
 
 //! One task that receives from 2 or 8 channels by select: benches/select.c with Tokio.
 //!
-//! The channels are mpsc channels. The least capacity they have is 1, where a send does not wait for
-//! the receiver; for want of better it stands beside the rendezvous channels of the others.
+//! The channels are mpsc channels. The least capacity they have is 1, where a send does not wait
+//! for the receiver; for want of better it stands beside the rendezvous channels of the others.
 
 use coir_bench_peers_tokio::{check, Options};
 use std::process::exit;

@@ -3,8 +3,8 @@
 //! How long a task that waits takes to see what a plain thread sends: benches/wake_latency.c with
 //! Tokio.
 //!
-//! "tokio" has its drivers for I/O and time, as with #[tokio::main]: a thread without work waits for
-//! the kernel's events. "tokio without drivers" has neither, and waits for its condition variable
+//! "tokio" has its drivers for I/O and time, as with #[tokio::main]: a thread without work waits
+//! for the kernel's events. "tokio without drivers" has neither, and waits for its condition variable
 //! alone.
 
 use coir_bench_peers_tokio::{check, median, percentile, Options};
