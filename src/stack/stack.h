@@ -127,6 +127,7 @@ COIR__INLINE coir__stack *coir__stack_take_hot(coir__stack_cache *cache)
     coir__stack *s = cache->hot;
     if (s) {
         cache->hot = s->next;
+        coir__prefetch(cache->hot); /* where the one after that is told */
         cache->count--;
         coir__stack_clean(s);
     }
