@@ -103,7 +103,7 @@ class Bench:
 
     def once(self, scenario, run, variant, count):
         """One run on `count` threads. `variant` are more arguments."""
-        args, threads = run.arguments(self.args.quick), ["-w", str(count)] if run.threads else []
+        args, threads = run.arguments(self.args.quick), [] if run.threads is False else ["-w", str(count)]
         program = self.builds.path(run.load if run.server else run.runtime, run.program)
         if run.server:
             server = run.server_command(self.args.quick)
@@ -115,16 +115,11 @@ class Bench:
 
     def turns(self, scenario):
         """Who runs in a round, in order: (run, variant, threads)."""
-        turns = []
-        for variant in scenario.variants(self.args.quick):
-            for count in self.counts:
-                for run in self.runs_of(scenario):
-                    alone = count == 1 or not scenario.has_threads()  # is there a place for what knows of no threads?
-                    if any(r in self.left_out for r, _ in run.programs()) or (not run.threads and not alone):
-                        continue
-                    turns.append((run, variant, count if run.threads else 1))
-        # What knows of no threads would run twice where nothing of the scenario does.
-        return [t for i, t in enumerate(turns) if t not in turns[:i]]
+        # Where nothing is for all threads, there is nothing to choose.
+        counts = self.counts if scenario.has_threads() else [1]
+        return [(run, variant, count) for variant in scenario.variants(self.args.quick) for count in counts
+                for run in self.runs_of(scenario)
+                if count in run.counts(counts) and not any(r in self.left_out for r, _ in run.programs())]
 
     def round(self, scenario, round_number):
         self.progress.say(f"{scenario.name}: round {round_number} of {self.rounds}")

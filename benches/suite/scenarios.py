@@ -20,7 +20,7 @@ class Run:
     program: str
     args: list = field(default_factory=list)
     quick: list | None = None
-    threads: bool = True  # takes -w N, and is run on one thread and on all
+    threads: bool | int = True  # takes -w N, and is run on one thread and on all; 1: on one only
     server: list | None = None
     quick_server: list | None = None
     load: str = "coir"
@@ -38,6 +38,12 @@ class Run:
         if self.server:
             return [(self.runtime, self.server[0]), (self.load, self.program)]
         return [(self.runtime, self.program)]
+
+    def counts(self, wanted):
+        """On how many threads it is run, of those wanted. What takes no -w stands with those on one thread."""
+        if self.threads is True:
+            return wanted
+        return [1] if 1 in wanted else []
 
     def compares(self, quick):
         return quick or not self.fewer
@@ -58,7 +64,7 @@ class Scenario:
         return self.quick_each if quick else self.each
 
     def has_threads(self):
-        return any(r.threads for r in self.runs)
+        return any(r.threads is True for r in self.runs)
 
 
 def parse(path):
