@@ -140,7 +140,7 @@ class Builds:
             flags = subprocess.run(["pkg-config", "--cflags", "--libs", package], capture_output=True, text=True,
                                    check=True).stdout.split()
         log = self.fresh_log(runtime)
-        headers = glob(os.path.join(self.benches, "*.h")) + glob(os.path.join(self.benches, folder, "*.h"))
+        headers = [h for place in ("", "peers", folder) for h in glob(os.path.join(self.benches, place, "*.h"))]
         for program in programs:
             source, target = self.source(runtime, program), self.path(runtime, program)
             if newer(target, [source, *headers]):

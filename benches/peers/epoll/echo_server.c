@@ -1,34 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * echo_epoll.c - the echo server as a plain epoll loop on one thread: the floor of
- * benches/echo_server.c.
+ * echo_server.c - the echo server as a plain epoll loop on one thread; with benches/peers/uring the
+ * floor of benches/echo_server.c.
  *
  * Level-triggered: one read and one write per event. Edge-triggered (-t): reads until a read was
  * short or there is no more. One buffer for all connections. Where a socket takes less than all
  * of an answer, the loop waits for that socket alone, which is right though not quick, and does
  * not happen with the small messages measured here. Output, stopping and the figure are those of
- * echo_server.c.
+ * benches/echo_server.c.
  */
 
-#include "../measure.h"
+#include "../server.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { EVENTS = 512, BUFFER = 1024 };
+enum { EVENTS = 512 };
 
 typedef struct server {
     bool edge;
     int epoll, listener, signals;
-    uint64_t accepted, messages, bytes;
+    server_counts counts;
 } server;
 
 static int watch(server *s, int fd, uint32_t events)
@@ -57,14 +49,14 @@ static int write_all(int fd, const char *buf, size_t n)
 /* Echoes what one read brings: the bytes read, 0 for "nothing now", -1 for "close it". */
 static ssize_t echo_once(server *s, int fd)
 {
-    char buf[BUFFER];
+    char buf[SERVER_BUFFER];
     ssize_t n = read(fd, buf, sizeof buf);
     if (n < 0 && errno == EAGAIN)
         return 0;
     if (n <= 0 || write_all(fd, buf, (size_t)n) < 0)
         return -1;
-    s->messages++;
-    s->bytes += (uint64_t)n;
+    s->counts.messages++;
+    s->counts.bytes += (uint64_t)n;
     return n;
 }
 
@@ -73,7 +65,7 @@ static void on_connection(server *s, const struct epoll_event *e)
     ssize_t n = echo_once(s, e->data.fd);
     bool ending = e->events &
                   (EPOLLRDHUP | EPOLLHUP | EPOLLERR); // then a short read is not the last
-    while (s->edge && (n == BUFFER || (n > 0 && ending)))
+    while (s->edge && (n == SERVER_BUFFER || (n > 0 && ending)))
         n = echo_once(s, e->data.fd);
     if (n < 0)
         close(e->data.fd); // leaves the epoll set by itself
@@ -83,7 +75,7 @@ static void on_listener(server *s)
 {
     int fd;
     while ((fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        s->accepted++;
+        s->counts.accepted++;
         if (watch(s, fd, s->edge ? EPOLLIN | EPOLLRDHUP | EPOLLET : EPOLLIN) < 0)
             close(fd);
     }
@@ -111,31 +103,12 @@ static int serve(server *s)
 
 static int start(server *s, uint16_t port)
 {
-    sigset_t stop;
-    sigemptyset(&stop);
-    sigaddset(&stop, SIGINT);
-    sigaddset(&stop, SIGTERM);
-    sigprocmask(SIG_BLOCK, &stop, NULL);
-    s->signals = signalfd(-1, &stop, SFD_NONBLOCK | SFD_CLOEXEC);
+    s->signals = server_signals();
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
-    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (s->signals < 0 || s->epoll < 0 || s->listener < 0)
+    s->listener = server_listen(port, SOCK_NONBLOCK);
+    if (s->signals < 0 || s->epoll < 0 || s->listener < 0 || watch(s, s->listener, EPOLLIN) < 0 ||
+        watch(s, s->signals, EPOLLIN) < 0 || (server_watches_input() && watch(s, 0, EPOLLIN) < 0))
         return -1;
-    int on = 1;
-    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(port)};
-    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof here;
-    struct stat in;
-    bool watch_input = fstat(0, &in) == 0 && (S_ISFIFO(in.st_mode) || S_ISSOCK(in.st_mode));
-    if (setsockopt(s->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(s->listener, (struct sockaddr *)&here, size) < 0 ||
-        listen(s->listener, SOMAXCONN) < 0 ||
-        getsockname(s->listener, (struct sockaddr *)&here, &size) < 0 ||
-        watch(s, s->listener, EPOLLIN) < 0 || watch(s, s->signals, EPOLLIN) < 0 ||
-        (watch_input && watch(s, 0, EPOLLIN) < 0))
-        return -1;
-    printf("listening on 127.0.0.1:%d\n", ntohs(here.sin_port));
-    fflush(stdout);
     return 0;
 }
 
@@ -150,20 +123,14 @@ int main(int argc, char **argv)
     bench_parse(argc, argv, "echo, plain epoll", options, sizeof options / sizeof *options);
     bench_raise_descriptors();
     if (start(&s, (uint16_t)port) < 0) {
-        perror("echo_epoll");
+        perror("echo_server");
         return 1;
     }
-    int64_t cpu = bench_cpu();
+    s.counts.cpu = bench_cpu();
     if (serve(&s) < 0) {
-        perror("echo_epoll");
+        perror("echo_server");
         return 1;
     }
-    cpu = bench_cpu() - cpu;
-    double ns = s.messages ? (double)cpu / (double)s.messages : 0;
-    printf("%" PRIu64 " connections, %" PRIu64 " messages, %" PRIu64
-           " bytes, CPU %.3f s: %.0f ns per message\n",
-           s.accepted, s.messages, s.bytes, (double)cpu / 1e9, ns);
-    bench_result("echo", s.edge ? "floor epoll edge" : "floor epoll level", 1,
-                 "server CPU ns per message", ns, s.messages);
+    server_report(&s.counts, s.edge ? "epoll edge" : "epoll");
     return 0;
 }
