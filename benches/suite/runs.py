@@ -149,12 +149,15 @@ def start_server(command, core):
 
 
 def stop_server(server, command):
-    """Asks it to stop; what it printed since it listened."""
-    server.send_signal(signal.SIGTERM)
+    """Asks it to stop, by the end of its input and then by SIGTERM; what it printed since it listened."""
     server.stdin.close()
     server.stdin = None
     try:
-        out, err = server.communicate(timeout=15)
+        try:
+            out, err = server.communicate(timeout=3)
+        except subprocess.TimeoutExpired:
+            server.send_signal(signal.SIGTERM)
+            out, err = server.communicate(timeout=15)
     except subprocess.TimeoutExpired:
         raise RunFailed(f"{words(command)}: it did not stop within 15 s") from None
     finally:
