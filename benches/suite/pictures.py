@@ -22,6 +22,14 @@ def kind(unit):
     return unit if is_rate(unit) else re.sub(r"( per | p\d| max$).*", "", unit)
 
 
+def short(x):
+    """A number that fits over a bar."""
+    for limit, sign in ((1e6, "M"), (1e4, "k")):
+        if x >= limit:
+            return f"{x / limit * (10 if sign == 'k' else 1):.3g}{sign}"
+    return number(x)
+
+
 def quote(text):
     return '"' + text.replace("\\", "\\\\").replace('"', "'") + '"'
 
@@ -60,7 +68,7 @@ def bars(results, places, title, path):
     bottom = 10 ** (len(str(int(least))) - 1) if least >= 1 else 0.1 if least >= 0.1 else 0.01
     width, slots = 1.0, len(names) + 1.2
     script = [f"set title {quote(title)}", f"set ylabel {quote(kind(places[0][2]))}", "set style fill solid 0.95",
-              "set key top left horizontal outside center", "set xtics scale 0"]
+              "set key outside top center horizontal", "set xtics scale 0", "set bmargin 4"]
     if logarithmic:
         script += ["set logscale y", f"set yrange [{bottom / 2}:{most * 3}]", "set format y '%g'"]
     else:
@@ -76,7 +84,7 @@ def bars(results, places, title, path):
         for i, place in enumerate(places):
             value = values.get((place, name))
             if value is not None:
-                script.append(f"{i * slots + j} {value} {number(value)}")
+                script.append(f"{i * slots + j} {value} {short(value)}")
         script.append("END")
         colour = COLOURS.get(name, "#555555")
         plots.append(f"$bars{j} using 1:2:(0.92) with boxes lc rgb '{colour}' title {quote(TITLES.get(name, name))}")
@@ -118,7 +126,7 @@ def task_chart(lines, path):
               ("warm", "ns a task: the same, warm")]
     panels = [p for p in panels if p[0] in lines]
     script = ["set logscale xy", "set xlabel 'tasks'", "set format x '%.0s%c'", "set format y '%g'",
-              "set key bottom right", f"set multiplot layout 1,{len(panels)} title 'waiting tasks'"]
+              "set key outside bottom center horizontal samplen 2", f"set multiplot layout 1,{len(panels)} title 'waiting tasks'"]
     for what, title in panels:
         plots = []
         for name, points in lines[what].items():
