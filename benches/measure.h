@@ -13,7 +13,7 @@
  *
  *   {"scenario":"yield","runtime":"coir","threads":1,"unit":"ns per yield","value":4.6,"checksum":"10"}
  *
- * benches/run reads these lines; the order of the keys is fixed. The checksum says how much work
+ * ./bench reads these lines; the order of the keys is fixed. The checksum says how much work
  * was done, so that runtimes can be compared and nothing can be optimised away.
  */
 

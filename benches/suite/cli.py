@@ -225,6 +225,7 @@ def main(argv):
     def stop(number, _frame):
         raise KeyboardInterrupt(number)
 
+    signal.signal(signal.SIGINT, stop)  # also where a shell began us with it ignored
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGHUP, stop)
     commands = {"list": command_list, "explain": explain.command, "compare": compare.command}
