@@ -5,8 +5,8 @@
  * Prints "listening on ADDRESS" and serves until SIGINT, SIGTERM, or the end of its standard
  * input where that is a pipe or a socket. Then it prints what it did and the CPU time, user and
  * system, that the process took for it from the moment it listened: divided by the messages
- * (reads that brought something) it is the figure to compare with benches/peers/epoll/echo_server.c. The
- * load comes from benches/echo_client.c.
+ * (reads that brought something) it is the figure to compare with the plain loops in
+ * benches/peers/epoll and uring. The load comes from benches/echo_client.c.
  *
  * The stop signals are blocked before the runtime starts, and are read from a signalfd by the
  * first task.
