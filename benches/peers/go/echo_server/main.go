@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+
+// Sends back what it gets, one goroutine per connection: benches/echo_server.c in Go.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+
+	"coir/bench/peers/result"
+)
+
+var (
+	address = flag.String("l", "127.0.0.1:0", "address to listen on; port 0 takes a free one")
+	size    = flag.Int("b", 1024, "bytes of a connection's buffer")
+
+	accepted, messages, bytes atomic.Uint64
+)
+
+func serve(c net.Conn) {
+	defer c.Close()
+	buf := make([]byte, *size)
+	var reads, sum uint64
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			break
+		}
+		if _, err = c.Write(buf[:n]); err != nil {
+			break
+		}
+		reads++
+		sum += uint64(n)
+	}
+	messages.Add(reads)
+	bytes.Add(sum)
+}
+
+func acceptAll(listener net.Listener) {
+	for {
+		c, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		accepted.Add(1)
+		go serve(c)
+	}
+}
+
+func main() {
+	result.Parse()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
+	listener, err := net.Listen("tcp", *address)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println("listening on", listener.Addr())
+	go acceptAll(listener)
+	<-stop
+	fmt.Printf("%d connections, %d messages, %d bytes\n", accepted.Load(), messages.Load(), bytes.Load())
+}
