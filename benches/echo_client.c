@@ -15,7 +15,7 @@
  * somebody else is noticed. Exits with 1 if anything was wrong, or if the server was silent for 10
  * seconds.
  *
- * The rows are about the server, whose process is measured from here (server.h), so that all
+ * The rows are about the server, whose process is measured from here (process.h), so that all
  * servers are measured alike: its CPU time from the start to the last answer, its memory with all
  * connections open less that before the first. The client's own CPU time is printed beside it: it
  * says whether the load kept the server busy.
@@ -35,7 +35,7 @@
 #include <unistd.h>
 
 #include "histogram.h"
-#include "server.h"
+#include "process.h"
 
 #define PATIENCE COIR_S(10) /* for connecting, and for the last echo */
 

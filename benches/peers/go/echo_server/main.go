@@ -6,6 +6,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -52,9 +53,21 @@ func acceptAll(listener net.Listener) {
 	}
 }
 
+// The end of the standard input means the end, too, where that is a pipe or a socket.
+func watchInput(stop chan os.Signal) {
+	in, err := os.Stdin.Stat()
+	if err != nil || in.Mode()&(os.ModeNamedPipe|os.ModeSocket) == 0 {
+		return
+	}
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		stop <- syscall.SIGTERM
+	}()
+}
+
 func main() {
 	result.Parse()
-	stop := make(chan os.Signal, 1)
+	stop := make(chan os.Signal, 2)
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
 	listener, err := net.Listen("tcp", *address)
 	if err != nil {
@@ -62,6 +75,7 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("listening on", listener.Addr())
+	watchInput(stop)
 	go acceptAll(listener)
 	<-stop
 	fmt.Printf("%d connections, %d messages, %d bytes\n", accepted.Load(), messages.Load(), bytes.Load())

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BENCH_SERVER_H
-#define BENCH_SERVER_H
+#ifndef BENCH_PROCESS_H
+#define BENCH_PROCESS_H
 
 /*
- * server.h - what a load can learn of the server's process: its CPU time and its memory.
+ * process.h - what a load can learn of the server's process: its CPU time and its memory.
  *
  * All servers are measured from outside and in the same way, whatever they are written in. The
  * process is found by the port it listens on; it must be on this machine and the same user's.

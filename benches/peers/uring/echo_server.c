@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * echo_uring.c - the echo server as a plain io_uring loop on one thread: what is left when nothing
+ * echo_server.c - the echo server as a plain io_uring loop on one thread: what is left when nothing
  * is between the program and the ring.
  *
  * Single-shot: a receive, then a send, one entry each, all of a round submitted by one call; each
@@ -10,7 +10,7 @@
  * each connection: in -m what comes meanwhile waits in a list.
  */
 
-#include "../../listen.h"
+#include "../listen.h"
 
 #include <errno.h>
 #include <liburing.h>
@@ -338,7 +338,7 @@ int main(int argc, char **argv)
     if (rc == 0)
         rc = serve();
     if (rc < 0) {
-        fprintf(stderr, "echo_uring: %s\n", strerror(-rc));
+        fprintf(stderr, "echo_server: %s\n", strerror(-rc));
         return 1;
     }
     listen_report(s.accepted, s.messages, s.bytes, bench_cpu() - cpu);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * echo_epoll.c - the echo server as a plain epoll loop on one thread: the floor of
+ * echo_server.c - the echo server as a plain epoll loop on one thread: the floor of
  * benches/echo_server.c.
  *
  * Level-triggered: one read and one write per event. Edge-triggered (-t): reads until a read was
@@ -169,12 +169,12 @@ int main(int argc, char **argv)
     bench_parse(argc, argv, "echo, plain epoll", options, sizeof options / sizeof *options);
     bench_raise_descriptors();
     if (start(port) < 0) {
-        perror("echo_epoll");
+        perror("echo_server");
         return 1;
     }
     int64_t cpu = bench_cpu();
     if (serve() < 0) {
-        perror("echo_epoll");
+        perror("echo_server");
         return 1;
     }
     listen_report(s.accepted, s.messages, s.bytes, bench_cpu() - cpu);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * echo_libuv.c - benches/echo_server.c with libuv: callbacks on one thread.
+ * echo_server.c - benches/echo_server.c with libuv: callbacks on one thread.
  *
  * One buffer for all connections, and uv_try_write() for the answer, which is what the
  * documentation offers those who want neither an allocation nor a callback for each. What a socket
@@ -8,7 +8,7 @@
  * meanwhile.
  */
 
-#include "../../listen.h"
+#include "../listen.h"
 
 #include <uv.h>
 
@@ -149,7 +149,7 @@ int main(int argc, char **argv)
     bench_raise_descriptors();
     int rc = start(&listener, stops, port);
     if (rc < 0) {
-        fprintf(stderr, "echo_libuv: %s\n", uv_strerror(rc));
+        fprintf(stderr, "echo_server: %s\n", uv_strerror(rc));
         return 1;
     }
     int64_t cpu = bench_cpu();
