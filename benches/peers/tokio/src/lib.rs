@@ -63,6 +63,18 @@ impl Options {
         .expect("a Tokio runtime")
     }
 
+    /// The same, for programs that use sockets and signals.
+    pub fn runtime_with_io(&self) -> Runtime {
+        match self.threads() {
+            1 => Builder::new_current_thread().enable_all().build(),
+            n => Builder::new_multi_thread()
+                .worker_threads(n)
+                .enable_all()
+                .build(),
+        }
+        .expect("a Tokio runtime")
+    }
+
     pub fn print(&self, scenario: &str, unit: &str, value: f64, checksum: u64) {
         self.print_as("tokio", scenario, unit, value, checksum);
     }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 
-//! The echo server with may: a coroutine for each connection. Output, stopping and the figure are
-//! those of benches/echo_server.c; it stops at the end of its standard input.
+//! The echo server with may: a coroutine for each connection. It says what it did, and stops
+//! at the end of its standard input.
 
 use coir_bench_peers_may::Options;
 use may::net::{TcpListener, TcpStream};
-use std::fs;
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -13,16 +12,8 @@ static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 static MESSAGES: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// User and system time of this process so far, ns, with the 10 ms of /proc.
-fn cpu() -> u64 {
-    let stat = fs::read_to_string("/proc/self/stat").expect("/proc is mounted");
-    let after_name = stat.rsplit(") ").next().unwrap_or("");
-    let times = after_name.split(' ').skip(11).take(2);
-    times.map(|t| t.parse().unwrap_or(0)).sum::<u64>() * 10_000_000
-}
-
-fn serve(mut connection: TcpStream) {
-    let mut buf = [0; 1024];
+fn serve(mut connection: TcpStream, buffer_size: usize) {
+    let mut buf = vec![0; buffer_size];
     let (mut messages, mut bytes) = (0, 0);
     while let Ok(n) = connection.read(&mut buf) {
         if n == 0 || connection.write_all(&buf[..n]).is_err() {
@@ -36,15 +27,15 @@ fn serve(mut connection: TcpStream) {
 }
 
 fn main() {
-    let o = Options::parse(&[]);
+    let o = Options::parse(&[("-b", 1024)]);
     may::config().set_workers(o.threads());
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     println!("listening on {}", listener.local_addr().expect("it has one"));
-    let before = cpu();
+    let buffer_size = o.get("-b") as usize;
     may::go!(move || {
         while let Ok((connection, _)) = listener.accept() {
             ACCEPTED.fetch_add(1, Relaxed);
-            may::go!(move || serve(connection));
+            may::go!(move || serve(connection, buffer_size));
         }
     });
     let _ = io::stdin().read_to_end(&mut Vec::new());
@@ -54,13 +45,10 @@ fn main() {
         seen = MESSAGES.load(Relaxed);
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
-    let (cpu, messages) = (cpu() - before, MESSAGES.load(Relaxed));
-    let ns = cpu as f64 / messages.max(1) as f64;
     println!(
-        "{} connections, {messages} messages, {} bytes, CPU {:.3} s: {ns:.0} ns per message",
+        "{} connections, {} messages, {} bytes",
         ACCEPTED.load(Relaxed),
-        BYTES.load(Relaxed),
-        cpu as f64 / 1e9
+        MESSAGES.load(Relaxed),
+        BYTES.load(Relaxed)
     );
-    o.print("echo", "server CPU ns per message", ns, messages);
 }
