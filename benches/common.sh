@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# What ./demo and benches/run share: the release build, the peers' builds, an echo server under load.
-# Sourced by bash, with $root set to the top of the tree.
+# What ./demo needs of the benchmarks: the release build, Go's, an echo server under load. Sourced by bash, with $root
+# set to the top of the tree. (./bench has its own: suite/build.py, suite/runs.py.)
 
 build=${BUILD_DIR:-$root/build/release}
 programs=$build/bench
@@ -65,22 +65,6 @@ build_go() {
             return 1
         fi
     done
-}
-
-# build_tokio PROGRAM...: 0 if $build/peers/tokio/release/PROGRAM are there afterwards.
-build_tokio() {
-    local name log=$build/peers/tokio.log bins=()
-    for name in "$@"; do bins+=(--bin "$name"); done
-    mkdir -p "$build/peers/tokio"
-    if ! has cargo; then
-        echo "Tokio is left out: no Cargo (https://rustup.rs)"
-        return 1
-    fi
-    if ! CARGO_TARGET_DIR=$build/peers/tokio cargo build --release --locked --quiet \
-        "${bins[@]}" --manifest-path "$root/benches/peers/tokio/Cargo.toml" >"$log" 2>&1; then
-        echo "Tokio is left out: it could not build (see $log; Rust 1.78 or later is needed: https://rustup.rs)"
-        return 1
-    fi
 }
 
 # start_server COMMAND...: on the first core. Sets $server_pid and $address; the rest of its output

@@ -5,8 +5,8 @@
  * Prints "listening on ADDRESS" and serves until SIGINT, SIGTERM, or the end of its standard
  * input where that is a pipe or a socket. Then it prints what it did and the CPU time, user and
  * system, that the process took for it from the moment it listened: divided by the messages
- * (reads that brought something) it is the figure to compare with benches/floor/echo_epoll.c. The
- * load comes from benches/echo_client.c.
+ * (reads that brought something) it is the figure to compare with the plain loops in
+ * benches/peers/epoll and uring. The load comes from benches/echo_client.c.
  *
  * The stop signals are blocked before the runtime starts, and are read from a signalfd by the
  * first task.
@@ -23,7 +23,8 @@
 
 typedef struct server {
     const char *address;
-    int signals; /* a signalfd: readable when a stop is asked for */
+    uint64_t buffer_size; /* of each connection */
+    int signals;          /* a signalfd: readable when a stop is asked for */
     int listener;
     coir_group connections;
     _Atomic uint64_t accepted, messages, bytes;
@@ -32,14 +33,12 @@ typedef struct server {
 
 static server echo; /* for the connections: their argument is the descriptor */
 
-/* One connection. The counts are kept here until its end: no shared cache line. */
-static int serve(void *arg)
+/* The counts are kept here until the end of the connection: no shared cache line. */
+static void serve_with(int fd, char *buf, size_t size)
 {
-    int fd = (int)(intptr_t)arg;
-    char buf[1024];
     uint64_t messages = 0, bytes = 0;
     ssize_t n;
-    while ((n = coir_read(fd, buf, sizeof buf)) > 0) {
+    while ((n = coir_read(fd, buf, size)) > 0) {
         if (coir_write_all(fd, buf, (size_t)n, NULL) < 0)
             break;
         messages++;
@@ -47,6 +46,18 @@ static int serve(void *arg)
     }
     atomic_fetch_add(&echo.messages, messages);
     atomic_fetch_add(&echo.bytes, bytes);
+}
+
+/* One connection. A small buffer is on its stack. */
+static int serve(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    char small[1024];
+    char *buf = echo.buffer_size <= sizeof small ? small : malloc(echo.buffer_size);
+    if (buf)
+        serve_with(fd, buf, echo.buffer_size);
+    if (buf != small)
+        free(buf);
     return coir_close(fd);
 }
 
@@ -108,16 +119,13 @@ static int first(void *arg)
     return ended == -ECANCELED ? 0 : ended; // cancelled is how it is meant to end
 }
 
-static void report(const server *s, uint64_t workers, const char *engine)
+static void report(const server *s)
 {
     uint64_t messages = s->messages;
     double ns = messages ? (double)s->cpu / (double)messages : 0;
     printf("%" PRIu64 " connections, %" PRIu64 " messages, %" PRIu64
            " bytes, CPU %.3f s: %.0f ns per message\n",
            s->accepted, messages, s->bytes, (double)s->cpu / 1e9, ns);
-    char runtime[32];
-    snprintf(runtime, sizeof runtime, "coir %s", engine);
-    bench_result("echo", runtime, workers, "server CPU ns per message", ns, messages);
 }
 
 int main(int argc, char **argv)
@@ -125,9 +133,15 @@ int main(int argc, char **argv)
     uint64_t workers = 1;
     const char *engine = "auto";
     echo.address = "127.0.0.1:0";
+    echo.buffer_size = 1024;
     bench_option options[] = {
         {.letter = 'w', .help = "workers; 0: one per core", .number = &workers, .max = 1024},
         {.letter = 'e', .help = "engine: auto, uring or epoll", .text = &engine},
+        {.letter = 'b',
+         .help = "bytes of a connection's buffer",
+         .number = &echo.buffer_size,
+         .min = 1,
+         .max = 1 << 24},
         {.letter = 'l',
          .help = "address to listen on: host:port, port 0 takes a free one",
          .text = &echo.address},
@@ -163,6 +177,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "echo_server: %s\n", coir_strerror(rc));
         return 1;
     }
-    report(&echo, workers, engine);
+    report(&echo);
     return 0;
 }

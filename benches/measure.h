@@ -13,7 +13,7 @@
  *
  *   {"scenario":"yield","runtime":"coir","threads":1,"unit":"ns per yield","value":4.6,"checksum":"10"}
  *
- * benches/run reads these lines; the order of the keys is fixed. The checksum says how much work
+ * ./bench reads these lines; the order of the keys is fixed. The checksum says how much work
  * was done, so that runtimes can be compared and nothing can be optimised away.
  */
 
@@ -155,10 +155,11 @@ typedef struct bench_memory {
     int64_t resident, tables;
 } bench_memory;
 
-static inline bench_memory bench_memory_now(void)
+/* That of the process whose status file this is. */
+static inline bench_memory bench_memory_of(const char *path)
 {
     bench_memory now = {0, 0};
-    FILE *f = fopen("/proc/self/status", "r");
+    FILE *f = fopen(path, "r");
     if (!f)
         return now;
     char line[256];
@@ -171,6 +172,8 @@ static inline bench_memory bench_memory_now(void)
     fclose(f);
     return now;
 }
+
+static inline bench_memory bench_memory_now(void) { return bench_memory_of("/proc/self/status"); }
 
 static inline int bench_compare(const void *a, const void *b)
 {

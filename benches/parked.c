@@ -89,10 +89,10 @@ static void report(const park *p, const char *name)
         "%s: %" PRIu64
         " tasks, spawn and run until parked %.0f ns each (spawn alone %.0f), wake and end %.0f\n",
         name, p->tasks, park_ns, (double)p->spawn_ns / n, wake_ns);
-    char scenario[32];
-    snprintf(scenario, sizeof scenario, "parked %s", name);
+    char scenario[64];
+    snprintf(scenario, sizeof scenario, "parked %s, %" PRIu64 " tasks", name, p->tasks);
     bench_result(scenario, "coir", p->workers, "ns per task", park_ns, p->tasks);
-    snprintf(scenario, sizeof scenario, "wake %s", name);
+    snprintf(scenario, sizeof scenario, "wake %s, %" PRIu64 " tasks", name, p->tasks);
     bench_result(scenario, "coir", p->workers, "ns per task", wake_ns, p->left);
 }
 
@@ -102,8 +102,9 @@ static void report_memory(const park *p)
     double resident = (double)p->grown.resident / n, tables = (double)p->grown.tables / n;
     printf("memory: %.0f bytes each: %.0f resident, %.0f of page tables\n", resident + tables,
            resident, tables);
-    bench_result("parked memory", "coir", p->workers, "bytes per task", resident + tables,
-                 p->tasks);
+    char scenario[64];
+    snprintf(scenario, sizeof scenario, "parked memory, %" PRIu64 " tasks", p->tasks);
+    bench_result(scenario, "coir", p->workers, "bytes per task", resident + tables, p->tasks);
 }
 
 static int first(void *arg)

@@ -77,7 +77,10 @@ int main(int argc, char **argv)
     printf("%" PRIu64 " stacks, guard by %s: %.0f ns each\n", slots, guard, ns);
     printf("memory: %.0f bytes each: %.0f resident, %.0f of page tables\n", resident + tables,
            resident, tables);
-    bench_result("parked cold", "floor", 1, "ns per task", ns, touched);
-    bench_result("parked memory", "floor", 1, "bytes per task", resident + tables, touched);
+    char scenario[64];
+    snprintf(scenario, sizeof scenario, "parked cold, %" PRIu64 " tasks", slots);
+    bench_result(scenario, "floor", 1, "ns per task", ns, touched);
+    snprintf(scenario, sizeof scenario, "parked memory, %" PRIu64 " tasks", slots);
+    bench_result(scenario, "floor", 1, "bytes per task", resident + tables, touched);
     return touched == slots ? 0 : 1;
 }

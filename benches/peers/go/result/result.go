@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Package result prints what a program measured in the form that benches/run reads
+// Package result prints what a program measured in the form that ./bench reads
 // (see benches/measure.h).
 package result
 

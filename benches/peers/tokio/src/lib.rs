@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//! What the programs share: the command line, the runtime, and results in the form that benches/run
+//! What the programs share: the command line, the runtime, and results in the form that ./bench
 //! reads (see benches/measure.h).
 
 use std::env;

@@ -1,0 +1,451 @@
+# SPDX-License-Identifier: MIT
+"""./bench explain: where the time of a scenario goes: counters, a budget by step, and the hot code with its counts.
+
+Three looks at the same program, built as the release is but with line tables and at fixed addresses:
+
+  time      its own figure, the median of several runs
+  samples   where the instruction pointer was, 50,000 times a second of processor time (sample.c)
+  counts    each instruction executed, by callgrind: a long run less a short one, so that starting and ending cancel out
+
+A sample's share of all samples, times the time, is the time of its instruction; so the budget adds up to the total. What step
+an instruction belongs to is told by the (inlined) function that it comes from: STEPS. A processor charges a slow instruction
+to one of the next ones, so look at neighbours together.
+
+With --peer the program is that of another runtime: time, counters, and samples by function.
+"""
+import argparse
+import bisect
+import collections
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from . import Failure, build as builds, runs, scenarios
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+BUILD = os.environ.get("EXPLAIN_DIR", os.path.join(ROOT, "build", "explain"))
+
+# step -> functions; the first that matches an instruction's chain of inlined functions, innermost first
+STEPS = [
+    ("lock and unlock the object", r"coir__lock_(try|take|drop|wait)$"),
+    ("claim the waiter", r"coir__claim(_single|_first|_all)?$"),
+    ("copy the element", r"(copy_simple|copy_any|slot_at|ring_refill|ring_prefetch|mem(cpy|move)\b.*|(?<!coir__)ring_p(ush|op))$"),
+    ("queue the waiter", r"coir__(wait_queue(_ready)?|list_\w+)$"),
+    ("note the wait, for dumps and cancellers", r"coir__(park_show|wait_note)$"),
+    ("make it runnable", r"coir__(wake\w*|runnable\w*|ring_push|inject\w*)$"),
+    ("pick the next", r"coir__(lifo_take|pick\w*|ring_pop|park_short|park_picking|eh_in_use)$"),
+    ("switch", r"coir__switch\w*$"),
+    ("charge and yield", r"(coir__charge\w*|coir_yield|yield_\w+)$"),
+    ("spawn", r"(task_spawn|spawn_into|group_admit|task_launch|flags_of|count_spawn|coir_spawn\w*|coir__task_(alloc|new_id))$"),
+    ("stacks", r"coir__stack_\w+$|cache_\w+$"),
+    ("begin and end of a task", r"(coir__task_\w+|task_\w+|coir__group_task_done|group_leave|decide\w*|root_note|joiner_wake)$"),
+    ("join", r"(coir_join|coir__join\w*|take_locked|lock_settled|is_joinable|waits_for|coir__group_forget)$"),
+    ("look at the worker, enter the call", r"coir__(worker_near|worker_or_null|worker_here|is_cancelled|must_attend)$"),
+    ("enter the call, decide", r"coir_\w+$|(send|recv)_\w+$"),
+    ("timers, kernel, clock", r"(worker_\w+|take_own|run_until_stopped|coir__runtime_now|coir__now|uring_\w+|epoll_\w+|clock_now|__vdso.*|coir__wheel\w*)$"),
+]
+REST = "the program, and landing in it"
+
+
+class Subject:
+    """What is explained: a program, and how its work is told.
+
+    A scenario's file says it in [explain.NAME]: args, the option for how much, how much of it for the time and for the
+    counts, what one is called, and how many of these one of the option's number is. A scenario without is run as it is;
+    then there is nothing to divide the counts by.
+    """
+
+    def __init__(self, scenario, name, table, peer):
+        self.name = name
+        self.run = pick_run(scenario, table, peer)
+        self.args = table.get("args", [] if table else self.run.args)
+        self.option, self.time, self.count = table.get("option"), table.get("time", 0), table.get("count", 0)
+        self.what, self.each = table.get("what", "operation"), table.get("each", 1)
+
+    def command(self, path, n, threads):
+        words = [path, *self.args]
+        if self.run.threads is not False:
+            words += ["-w", str(threads)]
+        return words + ([self.option, str(n)] if self.option else [])
+
+
+def pick_run(scenario, table, peer):
+    """The run of that runtime; of several, the one whose arguments are most like those wanted."""
+    found = [r for r in scenario.runs if r.runtime == peer and not r.server]
+    if not found:
+        why = "its servers can't be explained yet" if any(r.runtime == peer for r in scenario.runs) else "it has none"
+        raise Failure(f"{scenario.name} has no program of {peer} to explain ({why})", 2)
+    wanted = table.get("args", [])
+    return max(found, key=lambda r: sum(word in wanted for word in r.args) - sum(word not in wanted for word in r.args))
+
+
+def subjects():
+    """Names that can be explained -> (scenario, table)"""
+    found = {}
+    for s in scenarios.load_all(ROOT):
+        for name, table in s.explain.items():
+            found[name] = (s, table)
+        found.setdefault(s.name, (s, {}))
+    return found
+
+
+def fail(text):
+    raise Failure(f"explain: {text}")
+
+
+def run(command, **more):
+    """What it printed. It is one of those that end with us."""
+    process = runs.start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+    try:
+        out, err = process.communicate()
+    finally:
+        runs.end(process)
+    if process.returncode:
+        fail(f"{' '.join(command)} failed:\n{out}{err}")
+    return out
+
+
+def build_sampler():
+    os.makedirs(BUILD, exist_ok=True)
+    sampler = os.path.join(BUILD, "sample")
+    run([os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-o", sampler, os.path.join(HERE, "sample.c")])
+    return sampler
+
+
+def build(program):
+    """The program with line tables. Its path."""
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DCOIR_BUILD_BENCH=ON", "-DCOIR_BUILD_TESTS=OFF", "-DCOIR_BUILD_EXAMPLES=OFF",
+               "-DCMAKE_C_FLAGS=-g", "-DCMAKE_ASM_FLAGS=-g", "-DCMAKE_EXE_LINKER_FLAGS=-no-pie"]
+    if not shutil.which("cmake"):
+        fail("cmake is not installed (apt-get install cmake)")
+    if shutil.which("ninja"):
+        options += ["-G", "Ninja"]
+    if not os.path.exists(os.path.join(BUILD, "CMakeCache.txt")):
+        run(["cmake", "-S", ROOT, "-B", BUILD, *options])
+    run(["cmake", "--build", BUILD, "--parallel", "--target", f"bench_{program}"])
+    return os.path.join(BUILD, "bench", program)
+
+
+# -- time -----------------------------------------------------------------------------------------
+
+def time_of(command):
+    """Nanoseconds for each of what the program calls one; the sum, where it reports several.
+
+    A figure that stands beside several of coir's (Tokio's ping-pong) is reported under several names, and counts once.
+    """
+    values = set(re.findall(r'"value":([0-9.]+)', run([*command, "--json"])))
+    if not values:
+        fail(f"{command[0]} reported no figure")
+    return sum(float(v) for v in values)
+
+
+# -- samples --------------------------------------------------------------------------------------
+
+class Samples:
+    def __init__(self, path):
+        self.counters = {}
+        self.at = collections.Counter()
+        self.maps = []
+        self.places = []  # the same with offsets in the file
+        with open(path, encoding="utf-8") as f:
+            for line in f:
+                words = line.split()
+                if words[0] == "counter":
+                    self.counters[words[1]] = int(words[2])
+                elif words[0] == "map":
+                    path = words[4] if len(words) > 4 else ""
+                    self.maps.append((int(words[1], 16), int(words[2], 16), path))
+                    self.places.append((int(words[1], 16), int(words[2], 16), int(words[3], 16), path))
+                else:
+                    self.at[int(words[1], 16)] += int(words[2])
+
+    def place(self, address):
+        """The file an address lies in."""
+        for start, length, path in self.maps:
+            if start <= address < start + length:
+                return path
+        return "kernel" if address == 0 else "?"
+
+
+def take_samples(sampler, command):
+    with tempfile.NamedTemporaryFile() as f:
+        run([sampler, "-o", f.name, *command])
+        return Samples(f.name)
+
+
+# -- counts ---------------------------------------------------------------------------------------
+
+def count_once(command):
+    """Executed instructions by address. Needs the fixed addresses of the program; libraries count too, but far away."""
+    counts = collections.Counter()
+    with tempfile.NamedTemporaryFile() as f:
+        run(["valgrind", "--tool=callgrind", "--dump-instr=yes", "--compress-strings=no", "--compress-pos=no",
+             f"--callgrind-out-file={f.name}", *command])
+        skip = False
+        with open(f.name, encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("0x"):
+                    if not skip:
+                        words = line.split()
+                        counts[int(words[0], 16)] += int(words[-1])
+                    skip = False
+                elif line.startswith("calls="):
+                    skip = True  # the next line has the cost of what is called
+    return counts
+
+
+def count(command_for, n):
+    few, many = count_once(command_for(n)), count_once(command_for(3 * n))
+    return {a: (many[a] - few[a]) / (2 * n) for a in many if many[a] != few[a]}
+
+
+# -- what is where --------------------------------------------------------------------------------
+
+def chains(program, addresses):
+    """address -> names of the functions it comes from, innermost first."""
+    if not addresses:
+        return {}
+    text = subprocess.run(["addr2line", "-a", "-i", "-f", "-e", program], input="\n".join(hex(a) for a in addresses),
+                          capture_output=True, text=True, check=True).stdout
+    found, now = {}, None
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith("0x"):
+            now = found.setdefault(int(line, 16), [])
+        else:
+            now.append(line)
+            next(lines)  # file and line
+    return found
+
+
+def step_of(chain):
+    for name in chain:
+        name = re.sub(r"\.(part|constprop|isra|cold)\b.*", "", name)
+        for step, pattern in STEPS:
+            if re.match(pattern, name):
+                return step
+    return REST
+
+
+def budget(program, samples, counts, ns):
+    total = sum(samples.at.values())
+    times, numbers = collections.Counter(), collections.Counter()
+    known = chains(program, sorted(set(samples.at) | set(counts)))
+    for address, n in samples.at.items():
+        place = samples.place(address)
+        if place == program:
+            step = step_of(known.get(address, []))
+        elif place == "kernel":
+            step = "the system"
+        else:
+            step = "timers, kernel, clock" if "vdso" in place else f"in {os.path.basename(place)}"
+        times[step] += ns * n / total
+    for address, n in counts.items():
+        chain = known.get(address, ["??"])
+        if chain[0] != "??":
+            numbers[step_of(chain)] += n
+    return times, numbers
+
+
+def disassembly(program):
+    """function -> list of (address, text)."""
+    functions, now = {}, None
+    for line in run(["objdump", "-d", "--no-show-raw-insn", program]).splitlines():
+        head = re.match(r"^[0-9a-f]+ <([^>]+)>:$", line)
+        if head:
+            now = functions.setdefault(head.group(1), [])
+            continue
+        code = re.match(r"^\s*([0-9a-f]+):\s+(.*)$", line)
+        if code and now is not None:
+            now.append((int(code.group(1), 16), code.group(2)))
+    return functions
+
+
+def print_hot(program, samples, counts, ns, most):
+    """The functions that matter, instruction by instruction; runs of what is not executed are left out."""
+    total = sum(samples.at.values())
+    functions = disassembly(program)
+    weight = {name: sum(counts.get(a, 0) for a, _ in code) for name, code in functions.items()}
+    printed = 0
+    for name in sorted(weight, key=weight.get, reverse=True):
+        if weight[name] < 2 or printed >= most:
+            break
+        print(f"\n{name}: {weight[name]:.1f} instructions\n\n      times     ns  instruction")
+        gap = False
+        for address, text in functions[name]:
+            times, spent = counts.get(address, 0), ns * samples.at.get(address, 0) / total
+            if times < 0.01:
+                gap = True
+                continue
+            if gap:
+                print("                    ...")
+            gap = False
+            printed += 1
+            print(f"  {times:9.2f} {spent:6.2f}  {text}")
+
+
+# -- the report -----------------------------------------------------------------------------------
+
+def print_counters(samples, operations):
+    """Per operation, or all of them where nobody knows how many there were."""
+    def show(value):
+        return f"{value / operations:12.5f}" if operations else f"{value:12d}"
+
+    for counter, value in samples.counters.items():
+        if counter != "task-clock":
+            print(f"  {counter:18} {show(value)}")
+    for counter in ("instructions", "cycles", "branch-misses", "cache-misses"):
+        if counter not in samples.counters:
+            print(f"  {counter:18}            - (not counted by this machine)")
+
+
+def explain(subject, args):
+    path, sampler = build(subject.run.program), build_sampler()
+    say = sys.stderr.write
+    say(f"{subject.name}: time ...\n")
+    command = subject.command(path, subject.time, args.threads)
+    ns = statistics.median(time_of(command) for _ in range(args.rounds))
+    say(f"{subject.name}: samples ...\n")
+    samples = take_samples(sampler, command)
+    counts = {}
+    if not subject.option:
+        say(f"explain: no counts of instructions: [explain.{subject.name}] in its file would say how much work there is\n")
+    elif shutil.which("valgrind"):
+        say(f"{subject.name}: counts ...\n")
+        counts = count(lambda n: subject.command(path, n, args.threads), subject.count)
+        counts = {a: n / subject.each for a, n in counts.items()}
+    else:
+        say("explain: no valgrind: no counts of instructions (apt-get install valgrind)\n")
+    if not samples.at:
+        fail("no samples: is /proc/sys/kernel/perf_event_paranoid above 2?")
+
+    print(f"{subject.name}: {ns:.1f} ns a {subject.what}, {args.threads} thread(s)\n")
+    print_counters(samples, subject.time * subject.each)
+    if counts:
+        print(f"  {'instructions':18} {sum(counts.values()):12.1f} (callgrind)")
+    times, numbers = budget(path, samples, counts, ns)
+    print(f"\n  {'step':44} {'ns':>7} {'%':>5} {'instructions':>13}")
+    for step, spent in times.most_common():
+        print(f"  {step:44} {spent:7.2f} {100 * spent / ns:5.1f} {numbers.get(step, 0):13.1f}")
+    print(f"  {'all':44} {sum(times.values()):7.2f} {100.0:5.1f} {sum(numbers.values()):13.1f}")
+    if counts:
+        print_hot(path, samples, counts, ns, args.lines)
+
+
+# -- peers ----------------------------------------------------------------------------------------
+
+class Symbols:
+    """The functions of a file, by address in memory."""
+
+    def __init__(self, path):
+        self.starts, self.names = [], []
+        listed = subprocess.run(["nm", "-C", "--defined-only", "-n", path], capture_output=True, text=True, check=False)
+        for line in listed.stdout.splitlines():
+            found = re.match(r"([0-9a-f]+) [tTwW] (.+)$", line)
+            if found:
+                self.starts.append(int(found.group(1), 16))
+                self.names.append(found.group(2))
+        self.segments = []  # offset in the file, address, size
+        headers = subprocess.run(["readelf", "-lW", path], capture_output=True, text=True, check=False).stdout
+        for found in re.finditer(r"LOAD +0x([0-9a-f]+) 0x([0-9a-f]+) 0x[0-9a-f]+ 0x([0-9a-f]+)", headers):
+            self.segments.append(tuple(int(x, 16) for x in found.groups()))
+
+    def name(self, offset):
+        """Of the function at that place of the file."""
+        for start, address, size in self.segments:
+            if start <= offset < start + size:
+                at = bisect.bisect(self.starts, offset - start + address) - 1
+                return shorter(self.names[at]) if at >= 0 else None
+        return None
+
+
+def shorter(name):
+    """Without the hash and the generic arguments of Rust."""
+    name = re.sub(r"::h[0-9a-f]{16}$", "", name)
+    while re.search(r"<[^<>]*>", name) and len(name) > 90:
+        name = re.sub(r"<[^<>]*>", "", name, count=1)
+    return name
+
+
+def by_function(samples):
+    """(file, function) -> samples"""
+    known, found = {}, collections.Counter()
+    for address, n in samples.at.items():
+        if address == 0:
+            found[("", "the kernel")] += n
+            continue
+        for start, length, offset, path in samples.places:
+            if start <= address < start + length:
+                if path not in known:
+                    known[path] = Symbols(path) if os.path.exists(path) else None
+                name = known[path].name(address - start + offset) if known[path] else None
+                found[(os.path.basename(path), name or "?")] += n
+                break
+        else:
+            found[("", "?")] += n
+    return found
+
+
+def explain_peer(subject, args):
+    runtime, program = subject.run.runtime, subject.run.program
+    there = builds.Builds(ROOT)
+    left_out = there.make({runtime: {program}})
+    if left_out:
+        fail(f"{runtime} is left out: {left_out[runtime]}")
+    path, sampler = there.path(runtime, program), build_sampler()
+    # What is a moment for coir may be minutes for a peer: as much as the scenario itself does.
+    work = subject.time if subject.run.runtime in ("go", "tokio", "floor") and subject.option else 0
+    options = subject.run.args
+    if subject.option and subject.option in options:
+        work = int(options[options.index(subject.option) + 1])
+    command = subject.command(path, work, args.threads) if work else [
+        path, *options, *([] if subject.run.threads is False else ["-w", str(args.threads)])]
+    sys.stderr.write(f"{subject.name}, {runtime}: time ...\n")
+    ns = statistics.median(time_of(command) for _ in range(args.rounds))
+    sys.stderr.write(f"{subject.name}, {runtime}: samples ...\n")
+    samples = take_samples(sampler, command)
+    if not samples.at:
+        fail("no samples: is /proc/sys/kernel/perf_event_paranoid above 2?")
+    print(f"{subject.name}, {runtime} ({' '.join(command[1:])}): {ns:.1f} ns a {subject.what}, {args.threads} thread(s)\n")
+    print_counters(samples, work * subject.each)
+    total = sum(samples.at.values())
+    print(f"\n  {'function':90} {'ns':>8} {'%':>5}")
+    rest = total
+    for (file, name), n in by_function(samples).most_common(args.functions):
+        where = f" [{file}]" if file not in ("", program) else ""
+        print(f"  {(name + where)[:90]:90} {ns * n / total:8.2f} {100 * n / total:5.1f}")
+        rest -= n
+    print(f"  {'others':90} {ns * rest / total:8.2f} {100 * rest / total:5.1f}")
+    print(f"  {'all':90} {ns:8.2f} {100.0:5.1f}")
+
+
+def command(argv):
+    parser = argparse.ArgumentParser(prog="./bench explain", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="runs for the time")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--lines", type=int, default=250, help="of disassembly, about")
+    parser.add_argument("--functions", type=int, default=25, help="of a peer, at most")
+    parser.add_argument("--peer", metavar="RUNTIME", help="go, tokio, may, threads, libuv or floor, instead of coir")
+    parser.add_argument("scenario", nargs="?", default="list", help="or 'list' of those there are")
+    args = parser.parse_args(argv)
+    known = subjects()
+    if args.scenario == "list":
+        print("\n".join(known))
+        return 0
+    if args.scenario not in known:
+        raise Failure(f"there is no scenario '{args.scenario}' (./bench explain list)", 2)
+    if args.peer and args.peer not in scenarios.RUNTIMES:
+        raise Failure(f"there is no peer '{args.peer}' ({', '.join(scenarios.RUNTIMES[1:])})", 2)
+    for tool in ("addr2line", "objdump", "nm", "readelf"):
+        if not shutil.which(tool):
+            fail(f"no {tool} (apt-get install binutils)")
+    scenario, table = known[args.scenario]
+    subject = Subject(scenario, args.scenario, table, args.peer or "coir")
+    (explain if subject.run.runtime == "coir" else explain_peer)(subject, args)
+    return 0
