@@ -10,17 +10,19 @@
  * closed, and the receiver ends when it is drained. One repetition is all of that, from before the
  * first spawn until everybody has ended; the figure is the median of the repetitions, so that of
  * warm stacks. The channel is a rendezvous unless -b gives it a buffer. The receiver adds the items
- * up.
+ * up. With -x, a sender works for each item: it sends what so many steps of bench_hash() make of
+ * it.
  */
 
 #include "measure.h"
+#include "work.h"
 
 #include <coir.h>
 
 COIR_CHAN_TYPE(item_chan, uint64_t)
 
 typedef struct work {
-    uint64_t senders, items, capacity, repeats, workers;
+    uint64_t senders, items, capacity, repeats, workers, steps;
     item_chan *channel; /* of this repetition */
     uint64_t sum;       /* of the items received in all; the receiver's while there is one */
     double *samples;    /* ns per item */
@@ -29,13 +31,14 @@ typedef struct work {
 typedef struct share {
     item_chan *to;
     uint64_t begin, end; /* sends begin + 1 to end */
+    uint64_t steps;      /* of work for each */
 } share;
 
 static int send_share(void *arg)
 {
     share *s = arg;
     for (uint64_t i = s->begin; i < s->end; i++) {
-        int rc = item_chan_send(s->to, i + 1);
+        int rc = item_chan_send(s->to, bench_hash(i + 1, s->steps));
         if (rc < 0)
             return rc;
     }
@@ -59,7 +62,8 @@ static int send_all(work *w)
     int rc = 0;
     coir_group_begin(&senders, 0);
     for (uint64_t i = 0; i < w->senders && rc == 0; i++) {
-        share s = {w->channel, i * w->items / w->senders, (i + 1) * w->items / w->senders};
+        share s = {w->channel, i * w->items / w->senders, (i + 1) * w->items / w->senders,
+                   w->steps};
         rc = coir_spawn_copy(&senders, send_share, &s, sizeof s);
     }
     if (rc < 0)
@@ -98,15 +102,21 @@ static int first(void *arg)
 
 static int report(const work *w)
 {
-    uint64_t wanted = w->repeats * (w->items * (w->items + 1) / 2);
+    uint64_t wanted = 0;
+    for (uint64_t i = 0; i < w->items; i++)
+        wanted += w->repeats * bench_hash(i + 1, w->steps);
     if (w->sum != wanted) {
         fprintf(stderr, "fanin: the items add up to %" PRIu64 ", not %" PRIu64 "\n", w->sum,
                 wanted);
         return -EPROTO;
     }
-    char scenario[64] = "fanin";
-    if (w->capacity > 0)
-        snprintf(scenario, sizeof scenario, "fanin, capacity %" PRIu64, w->capacity);
+    char scenario[64] = "fanin", part[32];
+    if (w->capacity > 0) {
+        snprintf(part, sizeof part, ", capacity %" PRIu64, w->capacity);
+        strcat(scenario, part);
+    }
+    if (w->steps > 0)
+        strcat(scenario, ", work");
     bench_result_median(scenario, "coir", w->workers, "ns per item", w->samples, w->repeats,
                         w->sum);
     return 0;
@@ -120,6 +130,7 @@ int main(int argc, char **argv)
         {.letter = 't', .help = "sending tasks", .number = &w.senders, .min = 1, .max = 1000000},
         {.letter = 'n', .help = "items in all", .number = &w.items, .min = 1, .max = 1000000000},
         {.letter = 'b', .help = "capacity of the channel", .number = &w.capacity, .max = 1000000},
+        {.letter = 'x', .help = "steps of work per item", .number = &w.steps, .max = 1000000},
         {.letter = 'r', .help = "repetitions", .number = &w.repeats, .min = 1, .max = 1000000},
     };
     bench_parse(argc, argv, "many senders, one receiver", options,

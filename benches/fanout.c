@@ -10,17 +10,19 @@
  * receiver ends when it finds the channel closed and drained. One repetition is all of that, from
  * before the first spawn until everybody has ended; the figure is the median of the repetitions,
  * so that of warm stacks. The channel is a rendezvous unless -b gives it a buffer. Each receiver
- * adds its items up in a cell of its own.
+ * adds its items up in a cell of its own. With -x it works for each: it adds what so many steps of
+ * bench_hash() make of it.
  */
 
 #include "measure.h"
+#include "work.h"
 
 #include <coir.h>
 
 COIR_CHAN_TYPE(item_chan, uint64_t)
 
 typedef struct work {
-    uint64_t receivers, items, capacity, repeats, workers;
+    uint64_t receivers, items, capacity, repeats, workers, steps;
     item_chan *channel; /* of this repetition */
     uint64_t *cells;    /* what each receiver has got in all */
     double *samples;    /* ns per item */
@@ -29,6 +31,7 @@ typedef struct work {
 typedef struct receiver {
     item_chan *from;
     uint64_t *cell;
+    uint64_t steps; /* of work for each item */
 } receiver;
 
 static int receive(void *arg)
@@ -37,7 +40,7 @@ static int receive(void *arg)
     uint64_t sum = 0, item;
     int rc;
     while ((rc = item_chan_recv(r->from, &item)) == 0)
-        sum += item;
+        sum += bench_hash(item, r->steps);
     *r->cell += sum;
     return rc == -EPIPE ? 0 : rc;
 }
@@ -58,7 +61,7 @@ static int transfer(work *w)
     int rc = 0;
     coir_group_begin(&g, 0);
     for (uint64_t i = 0; i < w->receivers && rc == 0; i++) {
-        receiver r = {w->channel, &w->cells[i]};
+        receiver r = {w->channel, &w->cells[i], w->steps};
         rc = coir_spawn_copy(&g, receive, &r, sizeof r);
     }
     if (rc == 0)
@@ -87,16 +90,22 @@ static int first(void *arg)
 
 static int report(const work *w)
 {
-    uint64_t sum = 0, wanted = w->repeats * (w->items * (w->items + 1) / 2);
+    uint64_t sum = 0, wanted = 0;
+    for (uint64_t i = 0; i < w->items; i++)
+        wanted += w->repeats * bench_hash(i + 1, w->steps);
     for (uint64_t i = 0; i < w->receivers; i++)
         sum += w->cells[i];
     if (sum != wanted) {
         fprintf(stderr, "fanout: the items add up to %" PRIu64 ", not %" PRIu64 "\n", sum, wanted);
         return -EPROTO;
     }
-    char scenario[64] = "fanout";
-    if (w->capacity > 0)
-        snprintf(scenario, sizeof scenario, "fanout, capacity %" PRIu64, w->capacity);
+    char scenario[64] = "fanout", part[32];
+    if (w->capacity > 0) {
+        snprintf(part, sizeof part, ", capacity %" PRIu64, w->capacity);
+        strcat(scenario, part);
+    }
+    if (w->steps > 0)
+        strcat(scenario, ", work");
     bench_result_median(scenario, "coir", w->workers, "ns per item", w->samples, w->repeats, sum);
     return 0;
 }
@@ -113,6 +122,7 @@ int main(int argc, char **argv)
          .max = 1000000},
         {.letter = 'n', .help = "items in all", .number = &w.items, .min = 1, .max = 1000000000},
         {.letter = 'b', .help = "capacity of the channel", .number = &w.capacity, .max = 1000000},
+        {.letter = 'x', .help = "steps of work per item", .number = &w.steps, .max = 1000000},
         {.letter = 'r', .help = "repetitions", .number = &w.repeats, .min = 1, .max = 1000000},
     };
     bench_parse(argc, argv, "one sender, many receivers", options,

@@ -188,6 +188,13 @@ static inline double bench_median(double *samples, size_t n)
     return n % 2 ? samples[n / 2] : (samples[n / 2 - 1] + samples[n / 2]) / 2;
 }
 
+/* The value that `percent` of the sorted samples are not above. */
+static inline double bench_percentile(const double *sorted, size_t n, double percent)
+{
+    size_t rank = (size_t)((double)n * percent / 100 + 0.999999);
+    return sorted[rank < 1 ? 0 : (rank > n ? n : rank) - 1];
+}
+
 /* -- results ---------------------------------------------------------------------------------- */
 
 static inline void bench_result(const char *scenario, const char *runtime, uint64_t threads,

@@ -1,3 +1,3 @@
 module coir/bench/peers
 
-go 1.20
+go 1.23

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"coir/bench/peers/result"
+	"coir/bench/peers/work"
 )
 
-func transfer(channel chan uint64, senders, items uint64) uint64 {
+func transfer(channel chan uint64, senders, items, steps uint64) uint64 {
 	received := make(chan uint64)
 	go func() {
 		var sum uint64
@@ -27,7 +28,7 @@ func transfer(channel chan uint64, senders, items uint64) uint64 {
 		wg.Add(1)
 		go func() {
 			for i := begin; i < end; i++ {
-				channel <- i + 1
+				channel <- work.Hash(i+1, steps)
 			}
 			wg.Done()
 		}()
@@ -41,6 +42,7 @@ func main() {
 	senders := flag.Uint64("t", 1000, "sending goroutines")
 	items := flag.Uint64("n", 100000, "items in all")
 	capacity := flag.Int("b", 0, "capacity of the channel")
+	steps := flag.Uint64("x", 0, "steps of work per item")
 	repeats := flag.Int("r", 36, "repetitions")
 	result.Parse()
 
@@ -49,13 +51,20 @@ func main() {
 	for r := range samples {
 		channel := make(chan uint64, *capacity)
 		start := time.Now()
-		sum += transfer(channel, *senders, *items)
+		sum += transfer(channel, *senders, *items, *steps)
 		samples[r] = float64(time.Since(start).Nanoseconds()) / float64(*items)
 	}
-	result.Check(sum, uint64(*repeats)*(*items*(*items+1)/2))
+	var wanted uint64
+	for i := uint64(0); i < *items; i++ {
+		wanted += uint64(*repeats) * work.Hash(i+1, *steps)
+	}
+	result.Check(sum, wanted)
 	scenario := "fanin"
 	if *capacity > 0 {
 		scenario += fmt.Sprintf(", capacity %d", *capacity)
+	}
+	if *steps > 0 {
+		scenario += ", work"
 	}
 	result.PrintMedian(scenario, "ns per item", samples, sum)
 }

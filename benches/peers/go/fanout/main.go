@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"coir/bench/peers/result"
+	"coir/bench/peers/work"
 )
 
-func transfer(channel chan uint64, cells []uint64, items uint64) {
+func transfer(channel chan uint64, cells []uint64, items, steps uint64) {
 	var wg sync.WaitGroup
 	for c := range cells {
 		cell := &cells[c]
@@ -20,7 +21,7 @@ func transfer(channel chan uint64, cells []uint64, items uint64) {
 		go func() {
 			var sum uint64
 			for item := range channel {
-				sum += item
+				sum += work.Hash(item, steps)
 			}
 			*cell += sum
 			wg.Done()
@@ -41,6 +42,7 @@ func main() {
 	receivers := flag.Int("t", 1000, "receiving goroutines")
 	items := flag.Uint64("n", 100000, "items in all")
 	capacity := flag.Int("b", 0, "capacity of the channel")
+	steps := flag.Uint64("x", 0, "steps of work per item")
 	repeats := flag.Int("r", 36, "repetitions")
 	result.Parse()
 
@@ -49,17 +51,24 @@ func main() {
 	for r := range samples {
 		channel := make(chan uint64, *capacity)
 		start := time.Now()
-		transfer(channel, cells, *items)
+		transfer(channel, cells, *items, *steps)
 		samples[r] = float64(time.Since(start).Nanoseconds()) / float64(*items)
 	}
 	var sum uint64
 	for _, c := range cells {
 		sum += c
 	}
-	result.Check(sum, uint64(*repeats)*(*items*(*items+1)/2))
+	var wanted uint64
+	for i := uint64(0); i < *items; i++ {
+		wanted += uint64(*repeats) * work.Hash(i+1, *steps)
+	}
+	result.Check(sum, wanted)
 	scenario := "fanout"
 	if *capacity > 0 {
 		scenario += fmt.Sprintf(", capacity %d", *capacity)
+	}
+	if *steps > 0 {
+		scenario += ", work"
 	}
 	result.PrintMedian(scenario, "ns per item", samples, sum)
 }

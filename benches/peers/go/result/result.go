@@ -7,6 +7,7 @@ package result
 import (
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"sort"
@@ -26,11 +27,20 @@ func Parse() {
 	runtime.GOMAXPROCS(*procs)
 }
 
+// Procs is GOMAXPROCS as asked for.
+func Procs() int { return *procs }
+
 // Print writes one result, if asked for.
 func Print(scenario, unit string, value float64, checksum uint64) {
+	PrintAs("go", scenario, unit, value, checksum)
+}
+
+// PrintAs does so for one of several ways to do it in Go.
+func PrintAs(name, scenario, unit string, value float64, checksum uint64) {
 	if *json {
-		fmt.Printf(`{"scenario":"%s","runtime":"go","threads":%d,"unit":"%s",`+
-			`"value":%.3f,"checksum":"%d"}`+"\n", scenario, *procs, unit, value, checksum)
+		fmt.Printf(`{"scenario":"%s","runtime":"%s","threads":%d,"unit":"%s",`+
+			`"value":%.3f,"checksum":"%d"}`+"\n",
+			scenario, name, *procs, unit, value, checksum)
 	}
 }
 
@@ -41,12 +51,26 @@ func Median(samples []float64) float64 {
 	return (samples[(n-1)/2] + samples[n/2]) / 2
 }
 
+// Percentile is the value that percent of the sorted samples are not above.
+func Percentile(sorted []float64, percent float64) float64 {
+	rank := int(math.Ceil(float64(len(sorted)) * percent / 100))
+	if rank < 1 {
+		rank = 1
+	}
+	return sorted[rank-1]
+}
+
 // PrintMedian writes the median of the samples, for people and as a result.
 func PrintMedian(scenario, unit string, samples []float64, checksum uint64) {
+	PrintMedianAs("go", scenario, unit, samples, checksum)
+}
+
+// PrintMedianAs does so for one of several ways to do it in Go.
+func PrintMedianAs(name, scenario, unit string, samples []float64, checksum uint64) {
 	median := Median(samples)
-	fmt.Printf("%-28s %.1f %s (median of %d, %.1f to %.1f)\n",
-		scenario, median, unit, len(samples), samples[0], samples[len(samples)-1])
-	Print(scenario, unit, median, checksum)
+	fmt.Printf("%-28s %.1f %s (median of %d, %.1f to %.1f), %s\n",
+		scenario, median, unit, len(samples), samples[0], samples[len(samples)-1], name)
+	PrintAs(name, scenario, unit, median, checksum)
 }
 
 // Check ends the program if the work done is not the work wanted.

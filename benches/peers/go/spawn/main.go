@@ -45,5 +45,9 @@ func main() {
 	median := result.Median(samples)
 	fmt.Printf("%-16s %d goroutines: %.1f ns each (median of %d, %.1f to %.1f)\n",
 		"spawn, group end", *tasks, median, *repeats, samples[0], samples[len(samples)-1])
-	result.Print("spawn, group end", "ns per task", median, count)
+	scenario := "spawn, group end"
+	if *tasks != 10000 {
+		scenario += fmt.Sprintf(", %d tasks", *tasks)
+	}
+	result.Print(scenario, "ns per task", median, count)
 }

@@ -115,10 +115,28 @@ pub fn median(samples: &mut [f64]) -> f64 {
     (samples[(n - 1) / 2] + samples[n / 2]) / 2.0
 }
 
+/// The value that `percent` of the sorted samples are not above.
+pub fn percentile(sorted: &[f64], percent: f64) -> f64 {
+    let rank = (sorted.len() as f64 * percent / 100.0).ceil() as usize;
+    sorted[rank.max(1) - 1]
+}
+
 /// Ends the program if the work done is not the work wanted.
 pub fn check(got: u64, wanted: u64) {
     if got != wanted {
         eprintln!("the checksum is {got}, not {wanted}");
         exit(1);
     }
+}
+
+/// benches/work.h: about as many steps of `hash` as take a microsecond.
+pub const MICROSECOND: u64 = 400;
+
+/// Steps each of which needs the result of the one before.
+pub fn hash(mut x: u64, steps: u64) -> u64 {
+    for _ in 0..steps {
+        x ^= x >> 32;
+        x = x.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    }
+    x
 }

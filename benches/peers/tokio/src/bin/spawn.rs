@@ -46,6 +46,10 @@ fn main() {
             "{name:<16} {tasks} tasks: {median:.1} ns each (median of {repeats}, {least:.1} to \
              {greatest:.1})"
         );
-        o.print(name, "ns per task", median, count);
+        let scenario = match tasks {
+            10_000 => String::from(name),
+            n => format!("{name}, {n} tasks"),
+        };
+        o.print(&scenario, "ns per task", median, count);
     }
 }
