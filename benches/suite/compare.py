@@ -60,11 +60,13 @@ class Side:
             self.builds.make_coir(sorted(there), ["-DCOIR_BUILD_TESTS=OFF", "-DCOIR_BUILD_EXAMPLES=OFF"])
         return there
 
-    def once(self, run, variant, count, quick):
+    def once(self, run, variant, count, quick, load):
+        """`load` are the builds that the load of a server comes from, the same for both sides."""
         args, threads = run.arguments(quick), ["-w", str(count)] if run.threads is not False else []
         program = self.builds.path("coir", run.program)
         if run.server:
             server = run.server_command(quick)
+            program = load.path("coir", run.program)
             rows = runs.run_server([self.builds.path("coir", server[0]), *server[1:], *threads, "--json"],
                                    [program, *args, *variant, "--json"], run.timeout, "coir", count == 1)
         else:
@@ -145,7 +147,7 @@ def command(argv):
                     if key in failed:
                         continue
                     try:
-                        side.once(run, variant, count, args.quick)
+                        side.once(run, variant, count, args.quick, sides[1].builds)
                     except (runs.RunFailed, runs.CantRun) as what:
                         failed.add(key)
                         progress.note(f"{side.name}: {what}")
