@@ -63,6 +63,7 @@ typedef struct coir_op {
     uint32_t tick;   /* of the slot, when the operation entered or last looked */
     uint8_t dry;     /* of the slot, when the operation entered: hints */
     bool expelled;   /* the descriptor is being closed under it; guarded by the slot's lock */
+    bool held;       /* by coir_op_hold() */
 } coir_op;
 
 /* Not done at once: to be submitted, or submitted and to be completed by a poll. */
@@ -109,6 +110,11 @@ typedef struct coir_engine {
      * first call on the loop is polled without waiting only. NULL: no coir_runtime_new() with this engine. The loop's thread. */
     int (*descriptor)(coir_loop *loop);
 } coir_engine;
+
+/* For engines whose poll may find operations of other runtimes (a descriptor is registered with one loop, whoever uses it): from
+ * here to the end of coir_op_complete() the runtime of `op` stays, though what waits may go on. Under the slot's lock, when the
+ * operation is chosen. From a poll. */
+COIR_API void coir_op_hold(coir_op *op);
 
 /* For engines: reports the end of a submitted operation, which the engine forgets herewith; or COIR_OP_AGAIN. From a poll or
  * a cancel, without the slot's lock. */

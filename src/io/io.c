@@ -128,11 +128,33 @@ int coir__io(coir__call *call)
     return n == -ECANCELED ? coir__scope_refuse(w, w->current) : coir__charge(w, n);
 }
 
+void coir_op_hold(coir_op *op)
+{
+    coir__runtime *rt = ((coir__op *)(void *)op)->worker->runtime;
+    op->held = rt != coir__worker_or_null()->runtime;
+    if (coir__unlikely(op->held))
+        atomic_fetch_add_explicit(&rt->visitors, 1, memory_order_relaxed);
+}
+
+/* An operation of another runtime, which may end as soon as its task can run, or its select has another case. */
+static COIR__COLD void complete_held(coir_op *op, int64_t result)
+{
+    coir__runtime *rt = ((coir__op *)(void *)op)->worker->runtime;
+    op->held = false;
+    coir_op_complete(op, result);
+    atomic_fetch_sub_explicit(&rt->visitors, 1,
+                              memory_order_release); /* pairs with await_visitors() */
+}
+
 /* The record is given back here, where it is at hand; the task need not touch it. */
 void coir_op_complete(coir_op *op, int64_t result)
 {
     coir__worker *w = coir__worker_or_null();
     coir__op *o = (coir__op *)(void *)op;
+    if (coir__unlikely(op->held)) {
+        complete_held(op, result);
+        return;
+    }
     result = coir__fd_leave(w, op, result);
     if (o->watch) {
         coir__watch_end(w, o, result);

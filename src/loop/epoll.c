@@ -280,6 +280,7 @@ static int serve(epoll_loop *l, const struct epoll_event *e)
         coir_op *op = serve_one_locked(l, slot, fd, e->events, &result);
         if (!op)
             break;
+        coir_op_hold(op);
         coir__lock_drop(&slot->lock);
         coir_op_complete(op, result);
         completed++;

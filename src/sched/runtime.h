@@ -52,7 +52,7 @@ struct coir__runtime {
     _Atomic uint32_t live; /* tasks of the root group that have not ended */
     _Atomic uint64_t
         foreign_spawned;       /* tasks spawned by threads that are no worker of this runtime */
-    _Atomic uint32_t visitors; /* others who are making a task runnable */
+    _Atomic uint32_t visitors; /* others who are making a task runnable, or completing an operation */
     _Atomic int first_result;
 
     /* The end in two phases (io/shutdown.c). */
