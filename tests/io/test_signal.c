@@ -473,8 +473,8 @@ static int storm_take(void *arg)
     }
 }
 
-/* With few under way, because the kernel queues only so many; ThreadSanitizer one. */
-#define UNDER_WAY (COIR__TSAN ? 1 : 20)
+/* With few under way, because the kernel queues only so many. */
+#define UNDER_WAY 20
 
 static int storm_send(void *arg)
 {
@@ -497,6 +497,8 @@ TASK_TEST(every_occurrence_is_taken_once)
     storm s = {.per_sender = rounds_of(1500)};
     test_thread threads[SENDERS];
     coir_group g;
+    if (COIR__TSAN)
+        skip("ThreadSanitizer loses signals that come soon after one another");
     coir_group_begin(&g, 0);
     CHECK_EQ(coir_select_try((coir_case[]){COIR_SIGNALLED(SIGRTMIN)}, 1), -EAGAIN);
     for (int i = 0; i < TAKERS; i++)
