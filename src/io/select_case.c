@@ -4,7 +4,8 @@
  *
  * A watch is a poll operation whose owner is the select's node, in the frame of the select. Whoever completes it looks at the
  * node under the record's lock, and hide() takes the node away under the same lock. The operation itself ends later, by its
- * own completion, which finds no node then.
+ * own completion, which finds no node then. It is in its descriptor's slot until then, so a runtime ends after the last
+ * of its watches (rt->watches).
  *
  * A watch that fires while the select is out of reach (TRYING) has told nobody. peek() sees that and begins another.
  */
@@ -60,7 +61,9 @@ void coir__watch_end(coir__worker *w, coir__op *o, int64_t result)
             coir__wake(w, &n->node, was, (int32_t)result);
     }
     coir__lock_drop(&o->lock);
+    coir__runtime *rt = o->worker->runtime;
     coir__op_give_back(w, o);
+    atomic_fetch_sub_explicit(&rt->watches, 1, memory_order_release);
 }
 
 static void set_node(coir__op *o, coir__select_node *n)
@@ -90,6 +93,7 @@ int coir__watch_begin(coir__worker *w, coir__call *call, coir__select_node *n, u
     uint64_t id = o->op.id;
     o->watch = true;
     set_node(o, n);
+    atomic_fetch_add_explicit(&w->runtime->watches, 1, memory_order_relaxed);
     int64_t result = begin(w, o);
     if (result == COIR_OP_PENDING) {
         coir__io_count(&w->io_started);
@@ -99,6 +103,7 @@ int coir__watch_begin(coir__worker *w, coir__call *call, coir__select_node *n, u
     result = coir__fd_leave(w, &o->op, result);
     set_node(o, NULL);
     coir__op_give_back(w, o);
+    atomic_fetch_sub_explicit(&w->runtime->watches, 1, memory_order_relaxed);
     return (int)result;
 }
 

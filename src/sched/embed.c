@@ -142,7 +142,8 @@ void coir_runtime_free(coir_runtime *e)
     coir__worker_set(e->w);
     atomic_store(&e->rt->embedded, false); /* from here on it ends with its last task */
     coir_group_cancel_at("coir_runtime_free", 0, &e->rt->root, "run ended");
-    while (atomic_load_explicit(&e->rt->live, memory_order_relaxed) != 0)
+    while (atomic_load_explicit(&e->rt->live, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&e->rt->watches, memory_order_acquire) != 0)
         if (pump(e))
             wait_for_more(e);
     descriptors_close(e);

@@ -51,8 +51,10 @@ struct coir__runtime {
         external;          /* things outside that will wake a task: helper threads, the kernel */
     _Atomic uint32_t live; /* tasks of the root group that have not ended */
     _Atomic uint64_t
-        foreign_spawned;       /* tasks spawned by threads that are no worker of this runtime */
-    _Atomic uint32_t visitors; /* others who are making a task runnable, or completing an operation */
+        foreign_spawned;      /* tasks spawned by threads that are no worker of this runtime */
+    _Atomic uint32_t watches; /* of selects, under way: the runtime ends after the last of them */
+    _Atomic uint32_t
+        visitors; /* others who are making a task runnable, or completing an operation */
     _Atomic int first_result;
 
     /* The end in two phases (io/shutdown.c). */

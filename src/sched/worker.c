@@ -659,14 +659,26 @@ static void worker_switch(coir__worker *w, coir__task *t)
     w->current = &w->base;
 }
 
+/* All tasks have ended. What they have left to the kernel ends too, and soon: it has been asked to. */
+static bool watches_are_over(coir__worker *w)
+{
+    if (atomic_load_explicit(&w->runtime->watches, memory_order_acquire) == 0)
+        return true;
+    w->engine->poll(w->loop, COIR_MS(1));
+    return false;
+}
+
 static void run_until_stopped(coir__worker *w)
 {
     for (;;) {
         worker_tick(w);
         coir__task *t = take_own(w);
         if (!t) {
-            if (atomic_load_explicit(&w->runtime->stopping, memory_order_acquire))
-                break;
+            if (atomic_load_explicit(&w->runtime->stopping, memory_order_acquire)) {
+                if (watches_are_over(w))
+                    break;
+                continue;
+            }
             t = worker_idle(w);
         }
         if (!t)

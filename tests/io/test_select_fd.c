@@ -2,6 +2,8 @@
 /* Descriptors as cases of a select. */
 #include "io/pairs.h"
 
+#include <unistd.h>
+#include <sys/socket.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -243,6 +245,36 @@ TASK_TEST(close_is_an_outcome)
         CHECK_EQ(coir_close(s.fds[0][0]), 0);
         CHECK_EQ(coir_group_end(&g), 0);
         CHECK_EQ(coir_close(s.fds[0][1]), 0);
+    }
+}
+
+/* -- the end of a run ------------------------------------------------------------------------------ */
+
+static int give_up_at_once(void *arg)
+{
+    const int *fds = arg;
+    coir_case cases[] = {COIR_READABLE(fds[0]), COIR_AFTER(COIR_US(1))};
+    int i = coir_select(cases, 2);
+    return i < 0 ? i : 0;
+}
+
+static int read_a_byte(void *arg)
+{
+    const int *fds = arg;
+    char byte = 1;
+    CHECK_EQ(write(fds[1], &byte, 1), 1);
+    return coir_read(fds[0], &byte, 1) == 1 ? 0 : -EIO;
+}
+
+TEST(a_watch_that_nobody_waits_for_ends_before_its_run)
+{
+    for (int i = 0; i < 100; i++) {
+        int fds[2];
+        CHECK_EQ(i % 2 ? pipe(fds) : socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        CHECK_EQ(coir_run(NULL, give_up_at_once, fds), 0);
+        CHECK_EQ(coir_run(NULL, read_a_byte, fds), 0);
+        CHECK_EQ(close(fds[0]), 0);
+        CHECK_EQ(close(fds[1]), 0);
     }
 }
 
