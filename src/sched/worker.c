@@ -247,13 +247,36 @@ static bool rouse_any(coir__runtime *rt, uint32_t state)
     return false;
 }
 
+static bool work_is_seen(const coir__runtime *rt)
+{
+    if (atomic_load_explicit(&rt->inject_count, memory_order_relaxed) != 0)
+        return true;
+    for (unsigned i = 0; i < rt->worker_count; i++)
+        if (!coir__ring_is_empty(rt->workers[i]))
+            return true;
+    return false;
+}
+
+static bool any_asleep(coir__runtime *rt)
+{
+    for (unsigned i = 0; i < rt->worker_count; i++)
+        if (atomic_load(&rt->workers[i]->sleeping) == COIR__ASLEEP)
+            return true;
+    return false;
+}
+
+/* While the word is ours others leave the waking to us; so who finds all awake looks again when it has given the word back. */
 void coir__runtime_notify(coir__runtime *rt)
 {
-    uint32_t idle = 0;
-    if (!atomic_compare_exchange_strong(&rt->searching, &idle, 1))
-        return; /* whoever searches looks at every queue after it has stopped searching */
-    if (!rouse_any(rt, COIR__ROUSED_TO_SEARCH))
+    do {
+        uint32_t idle = 0;
+        if (!atomic_compare_exchange_strong(&rt->searching, &idle, 1))
+            return; /* whoever searches looks at every queue after it has stopped searching */
+        if (rouse_any(rt, COIR__ROUSED_TO_SEARCH))
+            return;
         atomic_store(&rt->searching, 0);
+        atomic_thread_fence(memory_order_seq_cst); /* pairs with that of who made work visible */
+    } while (work_is_seen(rt) && any_asleep(rt));
 }
 
 static void set_unwatched(coir__runtime *rt, bool unwatched)
@@ -280,14 +303,6 @@ static void patrol_end(coir__runtime *rt)
 {
     set_unwatched(rt, true);
     atomic_store(&rt->patrol, 0);
-}
-
-static bool any_asleep(coir__runtime *rt)
-{
-    for (unsigned i = 0; i < rt->worker_count; i++)
-        if (atomic_load(&rt->workers[i]->sleeping) == COIR__ASLEEP)
-            return true;
-    return false;
 }
 
 void coir__runtime_patrol(coir__runtime *rt)
@@ -375,16 +390,7 @@ static coir__task *steal(coir__worker *w)
     return NULL;
 }
 
-static bool more_work_seen(coir__worker *w)
-{
-    coir__runtime *rt = w->runtime;
-    if (atomic_load_explicit(&rt->inject_count, memory_order_relaxed) != 0)
-        return true;
-    for (unsigned i = 0; i < rt->worker_count; i++)
-        if (!coir__ring_is_empty(rt->workers[i]))
-            return true;
-    return false;
-}
+static bool more_work_seen(const coir__worker *w) { return work_is_seen(w->runtime); }
 
 /* Looks for work elsewhere; the searching word is ours. */
 static coir__task *search(coir__worker *w)

@@ -343,8 +343,6 @@ TEST(no_wake_of_other_threads_is_lost)
     storm s = {.per_sender = 20000 / harness_scale()};
     pthread_t threads[SENDERS];
     watchdog dog;
-    if (is_emulated())
-        skip("hangs in qemu-aarch64 now and then; not understood yet, and never seen elsewhere");
     CHECK((s.items = coir_chan_new(sizeof(int), 2)) != NULL);
     coir_runtime *rt = embed(NULL);
     watchdog_begin(&dog, &s.received);
