@@ -16,7 +16,7 @@
 #include "sched/upcall.h"
 
 static coir__task nobodys_task = {.attention = COIR__ATTENTION_THREAD};
-coir__worker coir__nobody = {.current = &nobodys_task};
+coir__worker coir__nobody = {.current = &nobodys_task, .shared = true};
 
 /* `used`: where the access is assembly the compiler sees none, and link-time optimisation would drop it. */
 __attribute__((used)) _Thread_local coir__worker *coir__local_worker = &coir__nobody;

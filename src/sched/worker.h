@@ -26,7 +26,8 @@
  *   worker  busy = 1; (compiler fence) shared? -> leave, and go the locked way; the operation; busy = 0, by the switch if it parks
  *   other   shared = true; heavy fence; wait until busy == 0
  *
- * I6  Between coir__private_enter() and leave there are a few dozen instructions: no call that waits, no lock.
+ * I6  Between coir__private_enter() and leave there are a few dozen instructions, more only where many are woken at once: no
+ *     call that waits, no lock.
  * I7  A thread that is not this worker touches no object's lock, list or waiter before coir__worker_here() has made it known.
  */
 
@@ -351,6 +352,8 @@ bool coir__worker_pump(coir__worker *w, int64_t budget);
 int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index);
 void coir__worker_destroy(coir__worker *w);
 
+/* -- waking workers (rouse.c) ------------------------------------------------------------------------------------ */
+
 /* Makes a sleeping worker look again. Any thread. True if it was asleep. */
 bool coir__worker_rouse(coir__worker *w);
 
@@ -359,5 +362,12 @@ void coir__runtime_notify(coir__runtime *rt);
 
 /* Wakes one sleeping worker to look after the others now and then. */
 void coir__runtime_patrol(coir__runtime *rt);
+
+/* The patrol is the caller's from here on, if nobody has it; and to its end. */
+bool coir__patrol_begin(coir__runtime *rt);
+void coir__patrol_end(coir__runtime *rt);
+
+/* Whether something waits in the shared queue or in a ring. */
+bool coir__work_is_seen(const coir__runtime *rt);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_embed.c - a runtime in a foreign loop: what makes its descriptor readable, and what does not. */
-#include "sched_test.h"
+#include "embed_tools.h"
 
 #include <coir/loop.h>
 #include <coir/net.h>
@@ -8,48 +8,6 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-
-/* An embedded runtime has one worker, whatever the variant. */
-static coir_runtime *embed(const coir_options *o)
-{
-    CHECK_EQ(unsetenv("COIR_WORKERS"), 0);
-    coir_runtime *rt = coir_runtime_new(o);
-    CHECK(rt != NULL);
-    return rt;
-}
-
-/* Whether the descriptor is readable; waits for that up to `ms` (-1: for ever). */
-static bool is_readable(coir_runtime *rt, int ms)
-{
-    struct pollfd p = {.fd = coir_runtime_fd(rt), .events = POLLIN};
-    int n;
-    do
-        n = poll(&p, 1, ms);
-    while (n < 0 && errno == EINTR);
-    CHECK(n == 0 || p.revents == POLLIN);
-    return n == 1;
-}
-
-/* The foreign loop: until no task is left. How often it came round. */
-static int loop_until_empty(coir_runtime *rt)
-{
-    int rounds = 0;
-    do {
-        CHECK(is_readable(rt, -1));
-        rounds++;
-    } while (coir_runtime_run_once(rt) > 0);
-    return rounds;
-}
-
-/* Runs what there is; then nothing is left to do, and the descriptor says so. */
-static int run_all_ready(coir_runtime *rt)
-{
-    int n;
-    do
-        n = coir_runtime_run_once(rt);
-    while (is_readable(rt, 0));
-    return n;
-}
 
 static int count_up(void *arg)
 {
@@ -298,66 +256,6 @@ TEST(pinned_tasks_are_woken_too)
         CHECK_EQ(loop_until_empty(rt), 1);
         coir_runtime_free(rt);
     }
-}
-
-/* -- a storm: nothing is lost between the look and the wait ------------------------------------------------------- */
-
-enum { SENDERS = 3 };
-
-typedef struct storm {
-    coir_chan *items;
-    int per_sender;
-    atomic_long sum, received, closed;
-    coir_event done;
-} storm;
-
-static void *storm_sender(void *arg)
-{
-    storm *s = arg;
-    for (int i = 1; i <= s->per_sender; i++) {
-        while (coir_chan_try_send(s->items, &i) == -EAGAIN)
-            sched_yield();
-        if (i % 7 == 0)
-            sched_yield();
-    }
-    if (atomic_fetch_add(&s->closed, 1) + 1 == SENDERS)
-        coir_chan_close(s->items);
-    return NULL;
-}
-
-static int storm_receiver(void *arg)
-{
-    storm *s = arg;
-    int n;
-    while (coir_chan_recv(s->items, &n) == 0) {
-        atomic_fetch_add(&s->sum, n);
-        atomic_fetch_add(&s->received, 1);
-        if (n % 64 == 0)
-            coir_sleep(COIR_US(10));
-    }
-    return 0;
-}
-
-TEST(no_wake_of_other_threads_is_lost)
-{
-    storm s = {.per_sender = 20000 / harness_scale()};
-    pthread_t threads[SENDERS];
-    watchdog dog;
-    CHECK((s.items = coir_chan_new(sizeof(int), 2)) != NULL);
-    coir_runtime *rt = embed(NULL);
-    watchdog_begin(&dog, &s.received);
-    for (int i = 0; i < 4; i++)
-        CHECK_EQ(coir_runtime_spawn(rt, storm_receiver, &s), 0);
-    for (int i = 0; i < SENDERS; i++)
-        threads[i] = thread_start(storm_sender, &s);
-    loop_until_empty(rt);
-    for (int i = 0; i < SENDERS; i++)
-        thread_finish(threads[i]);
-    watchdog_end(&dog);
-    CHECK_EQ(s.received, (long)SENDERS * s.per_sender);
-    CHECK_EQ(s.sum, (long)SENDERS * s.per_sender * (s.per_sender + 1) / 2);
-    coir_chan_free(s.items);
-    coir_runtime_free(rt);
 }
 
 /* -- I/O -------------------------------------------------------------------------------------------------------- */
