@@ -7,8 +7,9 @@
  *
  * Between two calls the thread is the plain thread that it was: what it sends, sets or wakes goes the way of foreign threads.
  *
- * I1  When run_once returns, the worker has declared that it sleeps, and then looked at everything (coir__worker_pump()); or the
- *     engine has been woken. So what comes later writes to the engine's descriptor, and what came earlier was seen.
+ * I1  When run_once returns, the worker has declared that it sleeps, and then looked at everything (coir__worker_pump()), whether
+ *     it has been roused last of all; or the engine has been woken. So what comes later writes to the engine's descriptor, and
+ *     what came earlier was seen.
  * I2  Only the worker's own tasks arm timers in its wheel. So the timer's descriptor, which is set after they have run, is never too
  *     late; too early by one look where a thread has disarmed the first one since.
  *

@@ -643,7 +643,8 @@ static void worker_rise(coir__worker *w)
 }
 
 /* Declares sleep and then looks at everything, the kernel included. False: it is awake again, because something is to be done. What
- * comes after the look finds it asleep, and writes to the descriptor. */
+ * comes after the look finds it asleep, and writes to the descriptor. Who has roused it already may have done so for a task that has
+ * run long since, and the poll has taken what it wrote: to sleep on like that would be to sleep for ever. */
 static bool worker_rest(coir__worker *w)
 {
     atomic_store(&w->sleeping, COIR__ASLEEP);
@@ -651,7 +652,8 @@ static bool worker_rest(coir__worker *w)
     atomic_thread_fence(memory_order_seq_cst); /* pairs with whoever makes work visible */
     atomic_fetch_add_explicit(&w->metric_polls, 1, memory_order_relaxed);
     w->engine->poll(w->loop, 0);
-    if (!has_own(w) && !work_waits(w) && !more_work_seen(w) && !w->engine->has_events(w->loop))
+    if (!has_own(w) && !work_waits(w) && !more_work_seen(w) && !w->engine->has_events(w->loop) &&
+        atomic_load(&w->sleeping) == COIR__ASLEEP)
         return true;
     worker_rise(w);
     return false;

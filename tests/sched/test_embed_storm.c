@@ -3,6 +3,55 @@
 #include "embed_tools.h"
 
 #include "base/fence.h"
+#include "loop/engines.h"
+#include "sched/runtime.h"
+
+/* -- a waker that comes late -------------------------------------------------------------------------------------- */
+
+static const coir_engine *real_engine;
+static coir__runtime *late_for; /* NULL: no waker is under way */
+
+/* The waker of a task that has run long since comes here: when the worker has said that it sleeps, and before its poll. The
+ * poll takes what the waker has written. */
+static int poll_after_late_waker(coir_loop *loop, int64_t timeout)
+{
+    coir__runtime *rt = late_for;
+    if (rt && atomic_load(&rt->workers[0]->sleeping) == COIR__ASLEEP) {
+        late_for = NULL;
+        coir__runtime_notify(rt);
+    }
+    return real_engine->poll(loop, timeout);
+}
+
+static int count_up(void *arg)
+{
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return 0;
+}
+
+TEST(a_late_waker_does_not_hide_what_comes_after_it)
+{
+    for (int i = 0; coir__engines[i]; i++) {
+        real_engine = coir__engines[i];
+        coir_engine engine = *real_engine;
+        engine.poll = poll_after_late_waker;
+        atomic_int runs = 0;
+        coir_runtime *rt = embed(&(coir_options){.engine_ops = &engine});
+        for (int index = 1; index < COIR__RUNTIMES_MAX; index++)
+            if (coir__runtimes[index])
+                late_for = coir__runtimes[index];
+        CHECK(late_for != NULL);
+        coir_runtime_run_once(rt);
+        CHECK(late_for == NULL);
+        CHECK_EQ(coir_runtime_spawn(rt, count_up, &runs), 0);
+        CHECK(is_readable(rt, 0));
+        CHECK_EQ(run_all_ready(rt), 0);
+        CHECK_EQ(runs, 1);
+        coir_runtime_free(rt);
+    }
+}
+
+/* -- many wakers ------------------------------------------------------------------------------------------------- */
 
 enum { SENDERS = 3 };
 
