@@ -25,7 +25,8 @@ typedef struct work {
 static int count(void *arg)
 {
     work *w = arg;
-    for (uint64_t i = 0; i < w->now; i++) {
+    uint64_t sections = w->now; /* not from the line of the lock each time */
+    for (uint64_t i = 0; i < sections; i++) {
         int rc = coir_mutex_lock(&w->mutex);
         if (rc < 0)
             return rc;
@@ -38,7 +39,8 @@ static int count(void *arg)
 static int count_and_yield(void *arg)
 {
     work *w = arg;
-    for (uint64_t i = 0; i < w->now; i++) {
+    uint64_t sections = w->now; /* not from the line of the lock each time */
+    for (uint64_t i = 0; i < sections; i++) {
         int rc = coir_mutex_lock(&w->mutex);
         if (rc < 0)
             return rc;

@@ -46,8 +46,9 @@ static int read_often(void *arg)
 {
     reader *r = arg;
     work *w = r->w;
+    uint64_t sections = w->now; /* not from the line of the lock each time */
     uint64_t good = 0;
-    for (uint64_t i = 0; i < w->now; i++) {
+    for (uint64_t i = 0; i < sections; i++) {
         int rc = coir_rwlock_read_lock(&w->lock);
         if (rc < 0)
             return rc;
@@ -61,7 +62,8 @@ static int read_often(void *arg)
 static int write_often(void *arg)
 {
     work *w = arg;
-    for (uint64_t i = 0; i < w->writes; i++) {
+    uint64_t sections = w->writes;
+    for (uint64_t i = 0; i < sections; i++) {
         int rc = coir_rwlock_write_lock(&w->lock);
         if (rc < 0)
             return rc;
@@ -77,8 +79,9 @@ static int read_and_yield(void *arg)
 {
     reader *r = arg;
     work *w = r->w;
+    uint64_t sections = w->now; /* not from the line of the lock each time */
     uint64_t good = 0;
-    for (uint64_t i = 0; i < w->now; i++) {
+    for (uint64_t i = 0; i < sections; i++) {
         int rc = coir_rwlock_read_lock(&w->lock);
         if (rc < 0)
             return rc;
@@ -94,7 +97,8 @@ static int read_and_yield(void *arg)
 static int write_and_yield(void *arg)
 {
     work *w = arg;
-    for (uint64_t i = 0; i < w->writes; i++) {
+    uint64_t sections = w->writes;
+    for (uint64_t i = 0; i < sections; i++) {
         int rc = coir_rwlock_write_lock(&w->lock);
         if (rc < 0)
             return rc;

@@ -23,7 +23,7 @@
  * worker can touch an object its tasks use. Then a short operation needs neither the object's lock nor a claim by
  * compare-and-swap. The first other thread makes it shared for good (private.c), before its first call does anything:
  *
- *   worker  busy = 1; (compiler fence) shared? -> leave, and go the locked way; the operation; busy = 0, by the switch if it parks
+ *   worker  shared? busy = 1; (compiler fence) shared? -> the locked way; the operation; busy = 0, by the switch if it parks
  *   other   shared = true; heavy fence; wait until busy == 0
  *
  * I6  Between coir__private_enter() and leave there are a few dozen instructions, more only where many are woken at once: no
@@ -237,17 +237,23 @@ COIR__INLINE uint32_t coir__since_of(int64_t now)
 
 /* -- private operations ------------------------------------------------------------------------------------------ */
 
-/* True: until the leave no other thread runs in any of this process's objects. False: leave at once, and use locks. */
-COIR__INLINE bool coir__private_enter(coir__worker *w)
-{
-    atomic_store_explicit(&w->busy, 1, memory_order_relaxed);
-    coir__compiler_fence(); /* pairs with the heavy fence in private.c */
-    return coir__likely(!atomic_load_explicit(&w->shared, memory_order_relaxed));
-}
-
 COIR__INLINE void coir__private_leave(coir__worker *w)
 {
     atomic_store_explicit(&w->busy, 0, memory_order_release);
+}
+
+/* True: until the leave no other thread runs in any of this process's objects. False: it is not private, use locks. The first look
+ * spares who is shared the stores, which the first locked instruction would wait for. */
+COIR__INLINE bool coir__private_enter(coir__worker *w)
+{
+    if (coir__unlikely(atomic_load_explicit(&w->shared, memory_order_relaxed)))
+        return false;
+    atomic_store_explicit(&w->busy, 1, memory_order_relaxed);
+    coir__compiler_fence(); /* pairs with the heavy fence in private.c */
+    if (coir__likely(!atomic_load_explicit(&w->shared, memory_order_relaxed)))
+        return true;
+    coir__private_leave(w);
+    return false;
 }
 
 /* A runtime comes up; `from_thread`: on a thread that has called before. coir__runtimes_lock is held. */

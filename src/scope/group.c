@@ -279,7 +279,6 @@ static struct fate decide(coir__worker *w, coir__task *t, int rc)
         coir__private_leave(w);
         return f;
     }
-    coir__private_leave(w);
     bool line = atomic_load_explicit(&t->joiner, memory_order_relaxed) != NULL;
     for (;; line = true) {
         if (line)

@@ -92,7 +92,6 @@ static bool line_enter(coir__worker *w, coir__task *t)
 {
     if (coir__likely(coir__private_enter(w)))
         return true;
-    coir__private_leave(w);
     coir__lock_take(&coir__join_lock);
     coir__lock_take(&t->scope_lock);
     return false;

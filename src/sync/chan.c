@@ -292,7 +292,6 @@ slow:
 static COIR__NOINLINE int send_locked(coir__worker *w, coir__task *self, coir_chan *c,
                                       const void *elem)
 {
-    coir__private_leave(w);
     if (coir__unlikely(!coir__lock_try(&c->lock)))
         return send_slow(c, elem);
     return send_short(w, self, c, elem, false);
@@ -300,7 +299,6 @@ static COIR__NOINLINE int send_locked(coir__worker *w, coir__task *self, coir_ch
 
 static COIR__NOINLINE int recv_locked(coir__worker *w, coir__task *self, coir_chan *c, void *elem)
 {
-    coir__private_leave(w);
     if (coir__unlikely(!coir__lock_try(&c->lock)))
         return recv_slow(c, elem);
     return recv_short(w, self, c, elem, false);

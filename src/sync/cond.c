@@ -31,8 +31,9 @@ static struct cond *cond_of(coir_cond *c) { return (struct cond *)(void *)c; }
 /* The same as below while nobody else can come, and nobody waits for the mutex. */
 static int wait_privately(struct cond *c, struct coir__mutex *m, coir__worker *w, coir__task *self)
 {
-    if (coir__unlikely(!coir__private_enter(w) ||
-                       atomic_load_explicit(&m->owner, memory_order_relaxed) != (uintptr_t)self)) {
+    if (!coir__private_enter(w))
+        return NOT_PRIVATE;
+    if (coir__unlikely(atomic_load_explicit(&m->owner, memory_order_relaxed) != (uintptr_t)self)) {
         coir__private_leave(w);
         return NOT_PRIVATE;
     }

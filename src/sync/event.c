@@ -55,7 +55,6 @@ COIR__INLINE int wait_short(coir__worker *w, coir__task *self, struct event *e, 
 /* Others may be at it too. */
 static COIR__NOINLINE int wait_locked(coir__worker *w, coir__task *self, struct event *e)
 {
-    coir__private_leave(w);
     if (coir__unlikely(!coir__lock_try(&e->lock)))
         return wait_slow(e);
     return wait_short(w, self, e, false);

@@ -58,6 +58,27 @@ static bool mutex_grab(struct coir__mutex *m, coir__task *self, bool woken)
     return false;
 }
 
+/* From `word`, which it was a moment ago, to `to`. */
+COIR__INLINE bool word_swap(struct coir__mutex *m, uintptr_t word, uintptr_t to)
+{
+    return atomic_compare_exchange_strong_explicit(&m->owner, &word, to, memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+/* mutex_grab(m, self, false) in one step, private or not. */
+COIR__INLINE bool take_fast(struct coir__mutex *m, coir__worker *w, const coir__task *self)
+{
+    bool private = coir__private_enter(w);
+    uintptr_t word = atomic_load_explicit(&m->owner, memory_order_relaxed);
+    bool is_free = coir__likely(!owner_of(word));
+    if (!private)
+        return is_free && coir__likely(word_swap(m, word, word | (uintptr_t)self));
+    if (is_free)
+        atomic_store_explicit(&m->owner, word | (uintptr_t)self, memory_order_relaxed);
+    coir__private_leave(w);
+    return is_free;
+}
+
 /* Whether the list has become empty; then nobody waits, and hand-off ends. The lock is held. */
 static void settle_locked(struct coir__mutex *m)
 {
@@ -180,9 +201,7 @@ int coir_mutex_lock(coir_mutex *mutex)
     coir__task *self = w->current;
     if (coir__unlikely(coir__is_cancelled_or_thread(self)) || coir__unlikely(--w->budget < 0))
         return lock_slow(m);
-    if (coir__unlikely(!coir__swap_pointer(w, &m->owner, 0, (uintptr_t)self)))
-        return lock_slow(m);
-    return 0;
+    return coir__likely(take_fast(m, w, self)) ? 0 : lock_slow(m);
 }
 
 int coir_mutex_try_lock(coir_mutex *mutex)
@@ -196,11 +215,18 @@ int coir_mutex_try_lock(coir_mutex *mutex)
 
 void coir__mutex_take_shielded(struct coir__mutex *m, coir__worker *w, coir__task *self)
 {
-    if (coir__unlikely(!coir__swap_pointer(w, &m->owner, 0, (uintptr_t)self)))
+    if (coir__unlikely(!take_fast(m, w, self)))
         contend_slow(m, w, self, true);
 }
 
 /* -- unlocking -------------------------------------------------------------------------------- */
+
+/* `self` holds it, and nobody waits, or somebody is on the way (I2). */
+COIR__INLINE bool needs_no_wake(uintptr_t word, const coir__task *self)
+{
+    uintptr_t bits = word - (uintptr_t)self;
+    return coir__likely(bits == 0) || bits == WOKEN_ONE || bits == (WOKEN_ONE | WAITERS);
+}
 
 /*
  * With the lock: hands over, or frees and wakes. False: nobody waits, the word says so, and the caller still holds the mutex,
@@ -233,7 +259,7 @@ static bool unlock_step(struct coir__mutex *m, coir__worker *w, coir__task *self
     uint32_t was = 0;
     int outcome;
     uintptr_t word = atomic_load_explicit(&m->owner, memory_order_relaxed);
-    if (word == (uintptr_t)self || word & WOKEN_ONE) /* nobody to wake, or I2 */
+    if (needs_no_wake(word, self))
         return atomic_compare_exchange_strong_explicit(&m->owner, &word, word & COIR__MUTEX_BITS,
                                                        memory_order_release, memory_order_relaxed);
     coir__lock_take(&m->lock);
@@ -254,9 +280,22 @@ static COIR__NOINLINE void unlock_slow(struct coir__mutex *m)
         ;
 }
 
+COIR__INLINE bool release_fast(struct coir__mutex *m, coir__worker *w, const coir__task *self)
+{
+    bool private = coir__private_enter(w);
+    uintptr_t word = atomic_load_explicit(&m->owner, memory_order_relaxed);
+    bool simple = coir__likely(needs_no_wake(word, self));
+    if (!private)
+        return simple && coir__likely(word_swap(m, word, word & COIR__MUTEX_BITS));
+    if (simple)
+        atomic_store_explicit(&m->owner, word & COIR__MUTEX_BITS, memory_order_relaxed);
+    coir__private_leave(w);
+    return simple;
+}
+
 void coir__mutex_release(struct coir__mutex *m, coir__worker *w, coir__task *self)
 {
-    if (coir__unlikely(!coir__swap_pointer(w, &m->owner, (uintptr_t)self, 0)))
+    if (coir__unlikely(!release_fast(m, w, self)))
         unlock_slow(m);
 }
 

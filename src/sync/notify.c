@@ -65,7 +65,6 @@ COIR__INLINE int wait_short(coir__worker *w, coir__task *self, struct notify *n,
 
 static COIR__NOINLINE int wait_locked(coir__worker *w, coir__task *self, struct notify *n)
 {
-    coir__private_leave(w);
     if (coir__unlikely(!coir__lock_try(&n->lock)))
         return wait_slow(n);
     return wait_short(w, self, n, false);

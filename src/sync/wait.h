@@ -108,7 +108,6 @@ COIR__INLINE bool coir__short_enter(coir__worker *w, coir__lock *lock)
 {
     if (coir__likely(coir__private_enter(w)))
         return true;
-    coir__private_leave(w);
     coir__lock_take(lock);
     return false;
 }
@@ -135,7 +134,6 @@ COIR__INLINE void coir__short_leave(coir__worker *w, coir__lock *lock, bool priv
             coir__private_leave(w);                                                                \
             return same;                                                                           \
         }                                                                                          \
-        coir__private_leave(w);                                                                    \
         return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_acq_rel,      \
                                                        memory_order_relaxed);                      \
     }
