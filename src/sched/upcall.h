@@ -44,6 +44,9 @@ void coir__op_cancel_post(coir__runtime *rt, uint64_t id);
 /* io/op.c: ends operations on the worker's list of cancels. Its owner, at a tick. */
 void coir__op_drain_cancels(coir__worker *w);
 
+/* sync/bias.c: a worker ends, and gives its table of read locks back. */
+void coir__bias_release(coir__worker *w);
+
 /* debug/deadlock.c: every worker of `rt` is asleep and nothing is due. May report, may abort. Returns after how long of this
  * it wants to be called again, at most. */
 int64_t coir__deadlock_check(coir__runtime *rt);

@@ -739,5 +739,6 @@ void coir__worker_destroy(coir__worker *w)
         coir__overflow_thread_end(w->signal_stack);
     w->engine->destroy(w->loop);
     coir__values_free(&w->base); /* a hook may have set some */
+    coir__bias_release(w);
     coir__task_free_kept(w);
 }

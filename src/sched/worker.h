@@ -91,6 +91,7 @@ struct coir__worker {
     uint32_t private_count;
     uint32_t since; /* the last tick's time, as wait notes have it */
     coir__runtime *runtime;
+    struct coir__bias *bias; /* sync/bias.h; NULL: none yet */
 
     _Alignas(64) _Atomic uint32_t head;
     coir__task *_Atomic ring[COIR__RING];

@@ -2,7 +2,7 @@
 /*
  * rwlock.c - many readers or one writer, and neither side starves.
  *
- *   word:  [ readers 30 bits | PENDING | WRITER ]
+ *   word:  [ readers 29 bits | BIASED | PENDING | WRITER ]
  *
  *   readers hold, a writer waits      new readers queue behind it; the last reader out hands the lock to it
  *   a writer holds, others wait       its unlock lets in all readers that wait, and only if there are none the next writer
@@ -21,13 +21,25 @@
  * I6  the last access. An unlock that leaves the lock free with nobody inside a call to it does so by its last access, a
  *     compare-and-swap. Else those inside keep the object in existence: somebody in a list, or claimed and not woken yet.
  *
+ * I7  BIASED is set only while nobody writes or waits; it changes under the lock. While it is set there may be readers whom the
+ *     word does not count (sync/bias.h). Who ends it sets PENDING before, and adds them up before the lock is released: so
+ *     nobody finds the word free meanwhile.
+ *
+ * A lock becomes biased when two readers have disturbed each other, and stays unbiased for nine times as long as the end of the
+ * bias has taken; so a writer loses a tenth of its time by it at most.
+ *
  * Whoever waits also keeps the object in existence for a dump that looks at its holder: sync/holder.h.
- * Cost: one compare-and-swap each for lock and unlock, uncontended. Why not an addition: docs/design/014.
+ * Cost: one compare-and-swap each for lock and unlock, uncontended; none for readers of a biased lock. Why not an addition:
+ * docs/design/014.
  */
 #include "sync/rwlock.h"
 
+#include "base/time.h"
+#include "sync/bias.h"
 #include "sync/holder.h"
 
+#define UNBIASED_FACTOR 9 /* as BRAVO has it */
+#define BIASED ((uint32_t)COIR__RWLOCK_BIASED)
 #define WRITER ((uint32_t)COIR__RWLOCK_WRITER)
 #define PENDING ((uint32_t)COIR__RWLOCK_PENDING)
 #define READER ((uint32_t)COIR__RWLOCK_READER)
@@ -56,16 +68,78 @@ COIR__INLINE bool word_enter(struct coir__rwlock *l, uint32_t *word, uint32_t to
                                                  memory_order_relaxed);
 }
 
+/* -- biased to readers ------------------------------------------------------------------------ */
+
+/* For a reader, who has it. Two have met at the word. */
+static COIR__COLD void bias_begin(struct coir__rwlock *l, coir__worker *w)
+{
+    if (!coir__bias_is_possible() || !coir__bias_of(w))
+        return;
+    coir__lock_take(&l->lock);
+    if ((word_of(l) & (WRITER | PENDING | BIASED)) == 0 && coir__time_now() >= l->unbiased_until)
+        atomic_fetch_or_explicit(&l->word, BIASED, memory_order_release);
+    coir__lock_drop(&l->lock);
+}
+
+/* The lock is held. Afterwards the word counts all readers, and PENDING is to be settled. */
+static void bias_end_locked(struct coir__rwlock *l)
+{
+    if (coir__likely(!(word_of(l) & BIASED)))
+        return;
+    int64_t begin = coir__time_now();
+    atomic_fetch_or_explicit(&l->word, PENDING, memory_order_relaxed);
+    atomic_fetch_and_explicit(&l->word, ~BIASED, memory_order_relaxed);
+    uint32_t readers = coir__bias_collect(l);
+    atomic_fetch_add_explicit(&l->word, readers * READER, memory_order_acquire);
+    int64_t end = coir__time_now();
+    l->unbiased_until = end + UNBIASED_FACTOR * (end - begin);
+}
+
+COIR__INLINE bool read_noted(struct coir__rwlock *l, struct coir__bias *b)
+{
+    coir__bias_enter(b);
+    bool in = coir__likely(atomic_load_explicit(&l->word, memory_order_acquire) & BIASED) &&
+              coir__likely(coir__bias_add(b, l));
+    coir__bias_leave(b);
+    return in;
+}
+
+COIR__INLINE bool unread_noted(struct coir__rwlock *l, struct coir__bias *b)
+{
+    coir__bias_enter(b);
+    bool out = coir__likely(word_of(l) & BIASED) && coir__likely(coir__bias_remove(b, l));
+    coir__bias_leave(b);
+    return out;
+}
+
 /* -- without the lock ------------------------------------------------------------------------- */
 
 /* Reads if nobody writes and nobody waits. */
+static bool read_try(struct coir__rwlock *l, coir__worker *w)
+{
+    uint32_t word = word_of(l);
+    bool met = false;
+    struct coir__bias *b = word & BIASED ? coir__bias_of(w) : NULL;
+    if (b && read_noted(l, b))
+        return true;
+    while (coir__likely(((word = word_of(l)) & (WRITER | PENDING)) == 0)) {
+        if (coir__likely(coir__swap_32(w, &l->word, word, word + READER))) {
+            if (met && !(word & BIASED))
+                bias_begin(l, w);
+            return true;
+        }
+        met = true;
+    }
+    return false;
+}
+
+/* The same in one step, where that does. */
 COIR__INLINE bool read_fast(struct coir__rwlock *l, coir__worker *w)
 {
-    uint32_t word;
-    while (coir__likely(((word = word_of(l)) & (WRITER | PENDING)) == 0))
-        if (coir__likely(coir__swap_32(w, &l->word, word, word + READER)))
-            return true;
-    return false;
+    uint32_t word = word_of(l);
+    if (coir__likely((word & (WRITER | PENDING | BIASED)) == 0))
+        return coir__likely(coir__swap_32(w, &l->word, word, word + READER));
+    return word & BIASED && coir__likely(w->bias != NULL) && coir__likely(read_noted(l, w->bias));
 }
 
 COIR__INLINE bool write_fast(struct coir__rwlock *l, coir__worker *w)
@@ -99,6 +173,7 @@ static bool read_locked(struct coir__rwlock *l)
 /* If it is free, nobody waits that could have it: I4. */
 static bool write_locked(struct coir__rwlock *l, coir__task *self)
 {
+    bias_end_locked(l);
     uint32_t word = word_of(l);
     while ((word & ~PENDING) == 0)
         if (word_enter(l, &word, word | WRITER)) {
@@ -169,7 +244,7 @@ static COIR__NOINLINE int lock_slow(struct coir__rwlock *l, bool write)
         return -EDEADLK;
     coir__charge(w, 0); /* before it has the lock: others may wait for what it holds */
     w = coir__worker_here();
-    if (write ? write_fast(l, w) : read_fast(l, w))
+    if (write ? write_fast(l, w) : read_try(l, w))
         return 0;
     for (bool attended = !coir__must_attend(self);; attended = true) {
         coir__lock_take(&l->lock);
@@ -182,6 +257,7 @@ static COIR__NOINLINE int lock_slow(struct coir__rwlock *l, bool write)
         }
         if (attended)
             return wait_locked(l, w, self, write);
+        settle_locked(l);
         coir__lock_drop(&l->lock);
         int rc = coir__scope_attend(w, self);
         if (rc < 0)
@@ -213,8 +289,7 @@ static COIR__NOINLINE int try_slow(struct coir__rwlock *l, coir__task *self, boo
         return -EDEADLK;
     coir__lock_take(&l->lock); /* PENDING alone does not say that it would have to wait */
     bool in = enter_locked(l, self, write);
-    if (in)
-        settle_locked(l);
+    settle_locked(l);
     coir__lock_drop(&l->lock);
     return in ? 0 : -EAGAIN;
 }
@@ -223,7 +298,7 @@ int coir_rwlock_try_read_lock(coir_rwlock *lock)
 {
     struct coir__rwlock *l = rwlock_of(lock);
     coir__worker *w = coir__worker_here();
-    return read_fast(l, w) ? 0 : try_slow(l, w->current, false);
+    return read_try(l, w) ? 0 : try_slow(l, w->current, false);
 }
 
 int coir_rwlock_try_write_lock(coir_rwlock *lock)
@@ -292,23 +367,48 @@ static COIR__NOINLINE bool unlock_step(struct coir__rwlock *l, uint32_t held)
     return done;
 }
 
-void coir_rwlock_read_unlock(coir_rwlock *lock)
+/* The word counts no reader: whoever is the caller's is noted elsewhere. */
+static COIR__COLD void unread_elsewhere(struct coir__rwlock *l)
 {
-    struct coir__rwlock *l = rwlock_of(lock);
-    coir__worker *w = coir__worker_or_null();
-    if (coir__unlikely(!w))
-        w = coir__worker_here(); /* who unlocks need not have locked */
+    coir__lock_take(&l->lock);
+    bias_end_locked(l);
+    settle_locked(l);
+    bool any = word_of(l) >= READER;
+    coir__lock_drop(&l->lock);
+    if (!any)
+        coir__misuse("coir_rwlock_read_unlock: nobody holds lock %p for reading", (void *)l);
+}
+
+static COIR__NOINLINE void read_unlock_slow(struct coir__rwlock *l)
+{
+    coir__worker *w = coir__worker_here(); /* who unlocks need not have locked */
     for (;;) {
         uint32_t word = word_of(l);
         if (coir__unlikely(word < READER))
-            coir__misuse("coir_rwlock_read_unlock: nobody holds lock %p for reading", (void *)l);
-        if (coir__unlikely(word == (READER | PENDING))) { /* the last, and somebody waits */
+            unread_elsewhere(l);
+        else if (coir__unlikely(word == (READER | PENDING))) { /* the last, and somebody waits */
             if (unlock_step(l, READER))
                 return;
         } else if (coir__likely(coir__swap_32(w, &l->word, word, word - READER))) {
             return;
         }
     }
+}
+
+void coir_rwlock_read_unlock(coir_rwlock *lock)
+{
+    struct coir__rwlock *l = rwlock_of(lock);
+    coir__worker *w = coir__worker_near();
+    uint32_t word = word_of(l);
+    bool done = false;
+    if (coir__likely(w != &coir__nobody)) {
+        if (coir__likely((word & (PENDING | BIASED)) == 0 && word >= READER))
+            done = coir__swap_32(w, &l->word, word, word - READER);
+        else if (word & BIASED && coir__likely(w->bias != NULL))
+            done = unread_noted(l, w->bias);
+    }
+    if (coir__unlikely(!done))
+        read_unlock_slow(l);
 }
 
 void coir_rwlock_write_unlock(coir_rwlock *lock)

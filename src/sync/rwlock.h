@@ -7,8 +7,9 @@
 enum coir__rwlock_word {
     COIR__RWLOCK_WRITER = 1,  /* held for writing */
     COIR__RWLOCK_PENDING = 2, /* somebody waits: newcomers and the last to leave come to the lock */
+    COIR__RWLOCK_BIASED = 4,  /* readers may be noted with their workers: sync/bias.h */
     COIR__RWLOCK_READER =
-        4, /* one of those who hold it for reading; the rest of the word counts them */
+        8, /* one of those who hold it for reading; the rest of the word counts them */
 };
 
 /* In a coir_rwlock. */
@@ -18,6 +19,7 @@ struct coir__rwlock {
     coir__task *_Atomic owner; /* who holds it for writing */
     coir__link readers;        /* who waits to read */
     coir__link writers;
+    int64_t unbiased_until; /* not to be biased before; guarded by the lock */
 };
 
 _Static_assert(sizeof(struct coir__rwlock) <= sizeof(coir_rwlock), "the public struct has room");

@@ -2,11 +2,14 @@
 /* test_embed_storm.c - threads wake a runtime in a foreign loop: nothing is lost between its look and the loop's wait. */
 #include "embed_tools.h"
 
+#include <coir/loop.h>
+
 #include "base/fence.h"
-#include "loop/engines.h"
 #include "sched/runtime.h"
 
 /* -- a waker that comes late -------------------------------------------------------------------------------------- */
+
+extern const coir_engine *const coir__engines[]; /* of this build */
 
 static const coir_engine *real_engine;
 static coir__runtime *late_for; /* NULL: no waker is under way */
