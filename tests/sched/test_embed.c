@@ -56,7 +56,7 @@ TEST(a_timer_makes_it_readable_when_it_is_due_and_not_in_between)
     coir_runtime *rt = embed(NULL);
     CHECK_EQ(coir_runtime_spawn(rt, sleep_ms, &ms), 0);
     int64_t begin = coir_now();
-    if (run_all_ready(rt) > 0) /* unless this took longer than the sleep */
+    if (run_all_ready(rt) > 0)             /* unless this took longer than the sleep */
         CHECK_LE(loop_until_empty(rt), 8); /* once for each level of the wheel, at most */
     CHECK_GE(coir_now() - begin, COIR_MS(40));
     CHECK(!is_readable(rt, 20));
