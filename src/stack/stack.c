@@ -13,6 +13,9 @@
  * slots become cold, slabs without a taken slot are unmapped. Slots under way (their memory is being released outside the
  * lock) count as committed.
  *
+ * What is reserved and not touched yet is promised (base/room.h): who reserves more of it asks whether there is room, so that
+ * a full memory cgroup is an error of the spawn.
+ *
  * No system call is made with the lock held. Cost: reserve and unreserve 1 ns, a hot take and put 2 ns, through the pool
  * 20 ns, a cold take one page fault and an eighth of the call that installs eight guards; a slab is mapped in 15 us.
  */
@@ -23,6 +26,7 @@
 #include "base/alloc.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "stack/slab.h"
 
 #define CREDIT_BATCH_MIN 4u
@@ -32,6 +36,8 @@
 #define AHEAD 8u         /* stacks that are fetched before they are needed */
 #define TRIM_CHUNK 256u  /* stacks released between two looks at the lock */
 #define TRIM_EVERY 1024u /* puts, in a pool without caches */
+#define PAGE ((int64_t)4096)
+#define DESCRIPTOR 256 /* of a task */
 
 /* What sanitizers put into frames does not fit small stacks. */
 #define SMALLEST (COIR__ASAN || COIR__TSAN ? 17u : COIR__STACK_CLASS_MIN)
@@ -40,6 +46,8 @@
 struct stack_class {
     size_t mapped;    /* slots */
     size_t committed; /* reservations, credits, slots being released */
+    size_t made;      /* slots that have been touched and not released: in tasks, caches, depot */
+    size_t promised;  /* more stacks will be touched, at most */
     coir__link empty; /* slabs with all slots free */
     coir__link open;  /* with some */
     coir__link full;  /* with none */
@@ -127,11 +135,43 @@ static void slab_refile_locked(struct stack_class *c, coir__slab *s)
 
 static coir__slab *slab_of(coir__link *link) { return coir__container(link, coir__slab, link); }
 
+/* Memory that a stack of this class takes for certain: a page, its share of the page tables, and the task's descriptor. */
+static int64_t least_size(unsigned class_)
+{
+    int64_t tables = (int64_t)(coir__slot_size(class_) / 512);
+    return PAGE + (tables < 2 * PAGE ? tables : 2 * PAGE) + DESCRIPTOR;
+}
+
+/* To be called after `committed` or `made` has changed. Returns how many bytes more are promised than before. */
+static size_t promise_locked(const coir__stack_pool *p, struct stack_class *c)
+{
+    size_t before = c->promised, now = c->committed > c->made ? c->committed - c->made : 0;
+    unsigned class_ = (unsigned)(c - p->classes) + COIR__STACK_CLASS_MIN;
+    if (now == before || p->strategy == COIR_STACK_FIXED)
+        return 0;
+    c->promised = now;
+    coir__room_promise(((int64_t)now - (int64_t)before) * least_size(class_));
+    return now > before ? (now - before) * (size_t)least_size(class_) : 0;
+}
+
+/* A fixed stack is touched when it is mapped. */
+static coir__slab *map_populated(unsigned class_)
+{
+    coir__slab *s = NULL;
+    size_t size = coir__slot_size(class_);
+    coir__room_promise((int64_t)size);
+    if (coir__room_for(size))
+        s = coir__slab_map(class_, COIR_STACK_FIXED);
+    coir__room_promise(-(int64_t)size);
+    return s;
+}
+
 /* Maps one more slab. False when the system refuses. The lock is not held. */
 static bool class_grow(coir__stack_pool *p, unsigned class_)
 {
     struct stack_class *c = class_of(p, class_);
-    coir__slab *s = coir__slab_map(class_, p->strategy);
+    coir__slab *s = p->strategy == COIR_STACK_FIXED ? map_populated(class_)
+                                                    : coir__slab_map(class_, p->strategy);
     if (!s)
         return false;
     coir__lock_take(&p->lock);
@@ -148,7 +188,7 @@ struct slot {
     bool guarded;
 };
 
-static struct slot slot_take_locked(struct stack_class *c)
+static struct slot slot_take_locked(const coir__stack_pool *p, struct stack_class *c)
 {
     struct slot none = {.slab = NULL};
     coir__link *link = coir__list_first(&c->open);
@@ -160,6 +200,8 @@ static struct slot slot_take_locked(struct stack_class *c)
     uint64_t before = s->free;
     unsigned index = (unsigned)__builtin_ctzll(before);
     s->free &= before - 1;
+    c->made++;
+    promise_locked(p, c);
     if (s->free == 0 || before == coir__slab_all(s))
         slab_refile_locked(c, s);
     return (struct slot){s, index, s->guarded >> index & 1};
@@ -209,6 +251,7 @@ static void pool_init(coir__stack_pool *p, coir_stack_strategy strategy, unsigne
 {
     p->strategy = strategy == COIR_STACK_AUTO ? COIR_STACK_LAZY : strategy;
     p->trims_itself = caches == 0;
+    coir__room_renew();
     for (unsigned i = 0; i < COIR__STACK_CLASSES; i++) {
         coir__list_init(&p->classes[i].empty);
         coir__list_init(&p->classes[i].open);
@@ -265,6 +308,8 @@ void coir__stack_pool_free(coir__stack_pool *p)
         slabs_free(&p->classes[i].empty);
         slabs_free(&p->classes[i].open);
         slabs_free(&p->classes[i].full);
+        p->classes[i].committed = 0;
+        promise_locked(p, &p->classes[i]);
     }
     coir__release(p);
 }
@@ -307,24 +352,56 @@ static size_t credit_batch(const coir__stack_pool *p, unsigned class_, size_t co
     return batch < CREDIT_BATCH_MAX ? batch : CREDIT_BATCH_MAX;
 }
 
-static COIR__COLD int reserve_slow(coir__stack_pool *p, coir__stack_cache *cache, unsigned class_)
+/* Reserves `wanted`, mapping more for them; or fewer, at the limit: one, if anyone gave one back, or none. How many. */
+static size_t commit(coir__stack_pool *p, unsigned class_, size_t wanted, size_t *ret_fresh)
 {
     struct stack_class *c = class_of(p, class_);
     coir__lock_take(&p->lock);
-    size_t wanted = cache ? credit_batch(p, class_, c->committed) : 1;
     while (c->mapped - c->committed < wanted) {
         coir__lock_drop(&p->lock);
         bool grown = class_grow(p, class_);
         coir__lock_take(&p->lock);
         if (!grown)
-            wanted = wanted > 1 ? 1 : 0; /* at the limit: one, if anyone gave one back */
+            wanted = wanted > 1 ? 1 : 0;
     }
     c->committed += wanted;
+    *ret_fresh = promise_locked(p, c);
     coir__lock_drop(&p->lock);
-    if (wanted == 0)
+    return wanted;
+}
+
+static COIR__COLD void give_back(coir__stack_pool *p, unsigned class_, size_t n)
+{
+    struct stack_class *c = class_of(p, class_);
+    coir__lock_take(&p->lock);
+    c->committed -= n;
+    promise_locked(p, c);
+    coir__lock_drop(&p->lock);
+}
+
+/* The same, as long as there is memory for those stacks that are not there yet. */
+static size_t commit_within(coir__stack_pool *p, unsigned class_, size_t wanted)
+{
+    while (wanted > 0) {
+        size_t fresh, got = commit(p, class_, wanted, &fresh);
+        if (fresh == 0 || coir__room_for(fresh))
+            return got;
+        give_back(p, class_, got);
+        wanted = got > 1 ? 1 : 0;
+    }
+    return 0;
+}
+
+static COIR__COLD int reserve_slow(coir__stack_pool *p, coir__stack_cache *cache, unsigned class_)
+{
+    coir__lock_take(&p->lock);
+    size_t wanted = cache ? credit_batch(p, class_, class_of(p, class_)->committed) : 1;
+    coir__lock_drop(&p->lock);
+    size_t got = commit_within(p, class_, wanted);
+    if (got == 0)
         return -ENOMEM;
     if (cache)
-        cache->credit += (uint32_t)wanted - 1;
+        cache->credit += (uint32_t)got - 1;
     return 0;
 }
 
@@ -335,13 +412,6 @@ int coir__stack_reserve(coir__stack_pool *p, coir__stack_cache *cache, unsigned 
         return 0;
     }
     return reserve_slow(p, cache, class_);
-}
-
-static COIR__COLD void give_back(coir__stack_pool *p, unsigned class_, size_t n)
-{
-    coir__lock_take(&p->lock);
-    class_of(p, class_)->committed -= n;
-    coir__lock_drop(&p->lock);
 }
 
 void coir__stack_unreserve(coir__stack_pool *p, coir__stack_cache *cache, unsigned class_)
@@ -405,7 +475,7 @@ static COIR__COLD coir__stack *take_unreserved(coir__stack_pool *p, unsigned cla
             abort();
         }
         coir__lock_take(&p->lock);
-        slot = slot_take_locked(c);
+        slot = slot_take_locked(p, c);
         coir__lock_drop(&p->lock);
     }
     return stack_make(p, slot);
@@ -421,7 +491,7 @@ coir__stack *coir__stack_take(coir__stack_pool *p, coir__stack_cache *cache, uns
     coir__lock_take(&p->lock);
     s = depot_pop_locked(c);
     if (!s)
-        slot = slot_take_locked(c);
+        slot = slot_take_locked(p, c);
     else if (cache && keeps_stock(p, class_))
         cache_refill_locked(c, cache);
     coir__lock_drop(&p->lock);
@@ -528,6 +598,8 @@ static size_t depot_release(coir__stack_pool *p, struct stack_class *c, size_t n
     coir__lock_take(&p->lock);
     slots_free_locked(c, chain);
     c->committed -= n;
+    c->made -= n;
+    promise_locked(p, c);
     coir__lock_drop(&p->lock);
     return n;
 }
