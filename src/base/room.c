@@ -15,8 +15,8 @@
  * R2  An answer holds for an `allowance`: as much may be promised without asking again. It is at most a quarter of the margin; the
  *     rest of the margin is for what the program touches in the meantime, and the kernel's per-processor stocks.
  *
- * Cost: a subtraction; and a look at the files, 10 to 20 us for each level with a limit, for each allowance, or for each refusal.
- * Without a limit one look for 64 MiB, and none in a program that needs less than 256 KiB.
+ * Cost: a subtraction; and a look at the files for each allowance, or for each refusal: 40 us, and 60 for each level with a
+ * limit. Without a limit one look for 64 MiB, and none in a program that needs less than 256 KiB.
  */
 #include <limits.h>
 #include <stdatomic.h>
