@@ -137,6 +137,52 @@ TEST(a_task_jumps_back_from_far_below)
         CHECK_EQ(run_with(strategies[i], jump_in_many, NULL), 0);
 }
 
+static void fill_and_check(volatile char *area, size_t size)
+{
+    for (size_t i = 0; i < size; i += 100)
+        area[i] = (char)(i / 100);
+    coir_yield();
+    for (size_t i = 0; i < size; i += 100)
+        CHECK_EQ(area[i], (char)(i / 100));
+}
+
+__attribute__((noinline)) static void use_frame(void)
+{
+    volatile char
+        frame[KIB(140)]; /* more than the guard, and than what a growing stack has at first */
+    fill_and_check(frame, sizeof frame);
+}
+
+__attribute__((noinline)) static void use_alloca(size_t size)
+{
+    fill_and_check(__builtin_alloca(size), size);
+}
+
+static int use_large_frames(void *arg)
+{
+    static const size_t sizes[] = {10, KIB(5), KIB(9), KIB(65), KIB(140)};
+    (void)arg;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        use_alloca(sizes[i]);
+    use_frame();
+    return 0;
+}
+
+static int use_large_frames_in_many(void *arg)
+{
+    coir_group g;
+    coir_group_begin(&g, 0);
+    for (int i = 0; i < 20; i++)
+        CHECK_EQ(coir_spawn(&g, use_large_frames, arg), 0);
+    return coir_group_end(&g);
+}
+
+TEST(frames_larger_than_a_page_and_than_the_guard_can_be_used)
+{
+    for (int i = 0; i < STRATEGIES; i++)
+        CHECK_EQ(run_with(strategies[i], use_large_frames_in_many, NULL), 0);
+}
+
 /* -- overflow ----------------------------------------------------------------------------------------------- */
 
 static coir_stack_strategy chosen;
@@ -240,8 +286,9 @@ static int yield_until_it_falls(void *arg)
 static int overflow_on_base(void *arg)
 {
     const coir_clock clock = {.now = fall_in_clock};
-    coir_options o = {.clock = &clock};
+    coir_options o = {.clock = &clock, .stack_strategy = chosen};
     (void)arg;
+    unsetenv("COIR_STACK");
     return coir_run(&o, yield_until_it_falls, NULL);
 }
 
@@ -259,9 +306,12 @@ static int overflow_on_base_of_thread(void *arg)
 
 TEST(an_overflow_on_a_workers_own_stack_is_said_to_be_that)
 {
-    CHECK_ABORTS(overflow_on_base, NULL, "coir: stack overflow on a worker's own stack (");
-    CHECK_ABORTS(overflow_on_base_of_thread, NULL,
-                 "coir: stack overflow on a worker's own stack (");
+    for (int i = 0; i < STRATEGIES; i++) {
+        chosen = strategies[i];
+        CHECK_ABORTS(overflow_on_base, NULL, "coir: stack overflow on a worker's own stack (");
+        CHECK_ABORTS(overflow_on_base_of_thread, NULL,
+                     "coir: stack overflow on a worker's own stack (");
+    }
 }
 #endif
 

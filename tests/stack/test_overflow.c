@@ -35,6 +35,12 @@ static void reported(void *owner, const char *name)
 
 static const coir__overflow_hooks hooks = {.describe = describe, .reported = reported};
 
+static coir_stack_strategy strategy = COIR_STACK_AUTO;
+
+/* Each of them in turn, in `strategy`. */
+#define FOR_EACH_STRATEGY()                                                                        \
+    for (strategy = COIR_STACK_LAZY; strategy <= COIR_STACK_FIXED; strategy++)
+
 static COIR__NOINLINE int recurse(int depth)
 {
     volatile char frame[256];
@@ -66,7 +72,7 @@ static void fall_by_large_frames(void *arg)
 /* Installs the handler and runs `fn` on a stack of a task. Does not return. */
 static void overflow_as(fake_task *task, void (*fn)(void *), size_t reserve)
 {
-    coir__stack_pool *p = coir__stack_pool_new(COIR_STACK_AUTO, 1);
+    coir__stack_pool *p = coir__stack_pool_new(strategy, 1);
     coir__stack *s = obtain(p, NULL, coir__stack_class(reserve));
     void *keep;
     s->owner = task;
@@ -135,6 +141,7 @@ static int overflow_large(void *arg)
 
 TEST(a_frame_larger_than_the_guard_is_reported_if_it_is_probed)
 {
+    FOR_EACH_STRATEGY()
     CHECK_ABORTS(overflow_large, NULL, "coir: stack overflow in task 'large'");
 }
 
@@ -165,7 +172,7 @@ static void write_far_below(void *arg)
 static int overflow_unprobed(void *arg)
 {
     fake_task task = {.name = "unprobed"};
-    coir__stack_pool *p = coir__stack_pool_new(COIR_STACK_AUTO, 1);
+    coir__stack_pool *p = coir__stack_pool_new(strategy, 1);
     coir__stack *s = obtain(p, NULL, DEFAULT_CLASS);
     void *keep;
     s->owner = &task;
@@ -178,16 +185,19 @@ static int overflow_unprobed(void *arg)
 
 TEST(a_frame_that_is_not_probed_is_caught_up_to_the_size_of_the_guard)
 {
-    CHECK_ABORTS(overflow_unprobed, (void *)(uintptr_t)1,
-                 "coir: stack overflow in task 'unprobed'");
-    CHECK_ABORTS(overflow_unprobed, (void *)(uintptr_t)COIR__STACK_GUARD,
-                 "coir: stack overflow in task 'unprobed'");
+    FOR_EACH_STRATEGY()
+    {
+        CHECK_ABORTS(overflow_unprobed, (void *)(uintptr_t)1,
+                     "coir: stack overflow in task 'unprobed'");
+        CHECK_ABORTS(overflow_unprobed, (void *)(uintptr_t)COIR__STACK_GUARD,
+                     "coir: stack overflow in task 'unprobed'");
+    }
 }
 
 /* The limit: compile with -fstack-clash-protection. */
 TEST(a_larger_one_gets_past_the_guard)
 {
-    coir__stack_pool *p = coir__stack_pool_new(COIR_STACK_AUTO, 1);
+    coir__stack_pool *p = coir__stack_pool_new(strategy, 1);
     coir__stack *a = obtain(p, NULL, DEFAULT_CLASS), *b = obtain(p, NULL, DEFAULT_CLASS);
     coir__stack *lower = a < b ? a : b, *upper = a < b ? b : a;
     far_below = upper->bottom - COIR__STACK_GUARD - 4096;
@@ -222,7 +232,7 @@ static int overflow_beside_neighbour(void *arg)
 {
     static const coir__overflow_hooks looking = {describe, neighbour_looked_at};
     fake_task task = {.name = "large"};
-    coir__stack_pool *p = coir__stack_pool_new(COIR_STACK_AUTO, 1);
+    coir__stack_pool *p = coir__stack_pool_new(strategy, 1);
     coir__stack *a = obtain(p, NULL, DEFAULT_CLASS), *b = obtain(p, NULL, DEFAULT_CLASS);
     coir__stack *lower = a < b ? a : b, *upper = a < b ? b : a;
     void *keep;
@@ -237,8 +247,11 @@ static int overflow_beside_neighbour(void *arg)
 
 TEST(a_large_frame_that_is_probed_touches_no_neighbour)
 {
-    CHECK_ABORTS(overflow_beside_neighbour, NULL, "the neighbour is whole");
-    CHECK_ABORTS(overflow_beside_neighbour, &far_below, "the neighbour is whole");
+    FOR_EACH_STRATEGY()
+    {
+        CHECK_ABORTS(overflow_beside_neighbour, NULL, "the neighbour is whole");
+        CHECK_ABORTS(overflow_beside_neighbour, &far_below, "the neighbour is whole");
+    }
 }
 
 /* A guard made by mprotect is a guard as well. */
