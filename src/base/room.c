@@ -63,6 +63,8 @@ void coir__room_promise(int64_t bytes)
     atomic_fetch_add_explicit(&promised, bytes, memory_order_relaxed);
 }
 
+int64_t coir__room_promised(void) { return atomic_load(&promised); }
+
 void coir__room_renew(void)
 {
     atomic_store_explicit(&allowance, FIRST_ALLOWANCE, memory_order_relaxed);

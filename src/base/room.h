@@ -25,7 +25,8 @@ bool coir__room_for(size_t bytes);
 /* A runtime starts: perhaps in another cgroup, or with another limit. */
 void coir__room_renew(void);
 
-/* For tests: another root of the files of /proc and /sys. "": the system's. Not copied. */
+/* For tests: what is promised; another root of the files of /proc and /sys. "": the system's. Not copied. */
+int64_t coir__room_promised(void);
 void coir__room_force(const char *root);
 
 #endif

@@ -2,66 +2,27 @@
 /* test_room.c - what a memory cgroup leaves, read from imitated files. */
 #include "support/harness.h"
 
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "base/room.h"
+#include "support/imitation.h"
 
 #define MIB(n) ((size_t)(n) << 20)
 
-static char place[64];
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
-{
-    (void)st, (void)type, (void)where;
-    return remove(path);
-}
-
-/* Writes a file below `place`, and makes the folders that it is in. */
-static void put(const char *name, const char *text)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s%s", place, name);
-    for (char *p = path + strlen(place) + 1; (p = strchr(p, '/')); p++) {
-        *p = 0;
-        mkdir(path, 0700);
-        *p = '/';
-    }
-    FILE *f = fopen(path, "w");
-    CHECK(f != NULL);
-    CHECK(fputs(text, f) >= 0);
-    fclose(f);
-}
-
-static void put_number(const char *name, size_t n)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%zu\n", n);
-    put(name, text);
-}
-
 static void begin(const char *groups)
 {
-    strcpy(place, "/tmp/coir-room-XXXXXX");
-    CHECK(mkdtemp(place) != NULL);
-    put("/proc/self/cgroup", groups);
-    coir__room_force(place);
+    imitate("/proc/self/cgroup", groups);
+    coir__room_force(imitated);
 }
 
 static void finish(void)
 {
     coir__room_force("");
-    nftw(place, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    imitation_end();
 }
 
 /* Whether so much fits, now. */
 static bool fits(size_t bytes)
 {
-    coir__room_force(place); /* no allowance */
+    coir__room_force(imitated); /* no allowance */
     coir__room_promise((int64_t)bytes);
     bool room = coir__room_for(bytes);
     coir__room_promise(-(int64_t)bytes);
@@ -74,16 +35,17 @@ static bool fits(size_t bytes)
 static void begin_v2(void)
 {
     begin("0::/work/service\n");
-    put_number(SERVICE "memory.max", MIB(64));
-    put(SERVICE "memory.high", "max\n");
-    put_number(SERVICE "memory.current", MIB(40));
-    put(SERVICE "memory.stat", "anon 31457280\nfile 10485760\nkernel 0\ninactive_anon 31457280\n"
-                               "active_anon 0\ninactive_file 8388608\nactive_file 2097152\n"
-                               "workingset_activate_file 99999999\n");
-    put("/sys/fs/cgroup/work/memory.max", "max\n");
-    put("/sys/fs/cgroup/work/memory.high", "max\n");
-    put_number(SERVICE "memory.swap.max", 0);
-    put_number(SERVICE "memory.swap.current", 0);
+    imitate_number(SERVICE "memory.max", MIB(64));
+    imitate(SERVICE "memory.high", "max\n");
+    imitate_number(SERVICE "memory.current", MIB(40));
+    imitate(SERVICE "memory.stat",
+            "anon 31457280\nfile 10485760\nkernel 0\ninactive_anon 31457280\n"
+            "active_anon 0\ninactive_file 8388608\nactive_file 2097152\n"
+            "workingset_activate_file 99999999\n");
+    imitate("/sys/fs/cgroup/work/memory.max", "max\n");
+    imitate("/sys/fs/cgroup/work/memory.high", "max\n");
+    imitate_number(SERVICE "memory.swap.max", 0);
+    imitate_number(SERVICE "memory.swap.current", 0);
 }
 
 TEST(what_the_limit_leaves_less_a_margin_fits)
@@ -97,12 +59,12 @@ TEST(what_the_limit_leaves_less_a_margin_fits)
 TEST(page_cache_is_not_counted_as_used)
 {
     begin_v2();
-    put(SERVICE "memory.stat", "inactive_file 0\nactive_file 0\n");
+    imitate(SERVICE "memory.stat", "inactive_file 0\nactive_file 0\n");
     CHECK(fits(MIB(20)));
     CHECK(!fits(MIB(20) + 1));
-    put_number(SERVICE "memory.current", MIB(64));
+    imitate_number(SERVICE "memory.current", MIB(64));
     CHECK(!fits(1));
-    put(SERVICE "memory.stat", "inactive_file 41943040\nactive_file 20971520\n");
+    imitate(SERVICE "memory.stat", "inactive_file 41943040\nactive_file 20971520\n");
     CHECK(fits(MIB(56)));
     finish();
 }
@@ -110,12 +72,12 @@ TEST(page_cache_is_not_counted_as_used)
 TEST(a_group_above_may_leave_less)
 {
     begin_v2();
-    put_number("/sys/fs/cgroup/work/memory.swap.max", 0);
-    put_number("/sys/fs/cgroup/work/memory.swap.current", 0);
-    put_number("/sys/fs/cgroup/work/memory.max", MIB(100));
-    put_number("/sys/fs/cgroup/work/memory.current", MIB(60));
+    imitate_number("/sys/fs/cgroup/work/memory.swap.max", 0);
+    imitate_number("/sys/fs/cgroup/work/memory.swap.current", 0);
+    imitate_number("/sys/fs/cgroup/work/memory.max", MIB(100));
+    imitate_number("/sys/fs/cgroup/work/memory.current", MIB(60));
     CHECK(fits(MIB(30)));
-    put_number("/sys/fs/cgroup/work/memory.max", MIB(80));
+    imitate_number("/sys/fs/cgroup/work/memory.max", MIB(80));
     CHECK(fits(MIB(15)));
     CHECK(!fits(MIB(15) + 1));
     finish();
@@ -124,10 +86,10 @@ TEST(a_group_above_may_leave_less)
 TEST(where_the_kernel_slows_down_is_a_limit_too)
 {
     begin_v2();
-    put_number(SERVICE "memory.high", MIB(48));
+    imitate_number(SERVICE "memory.high", MIB(48));
     CHECK(fits(MIB(15)));
     CHECK(!fits(MIB(15) + 1));
-    put(SERVICE "memory.max", "max\n");
+    imitate(SERVICE "memory.max", "max\n");
     CHECK(!fits(MIB(15) + 1));
     finish();
 }
@@ -147,11 +109,11 @@ TEST(an_answer_holds_for_a_quarter_of_the_margin)
 {
     begin_v2();
     CHECK(fits(MIB(1)));
-    put_number(SERVICE "memory.current", MIB(200)); /* not seen, because nobody looks */
+    imitate_number(SERVICE "memory.current", MIB(200)); /* not seen, because nobody looks */
     CHECK(coir__room_for(MIB(1)));
     CHECK(!coir__room_for(1));
     CHECK(!coir__room_for(1)); /* a refusal is no answer for the next */
-    put_number(SERVICE "memory.current", MIB(1));
+    imitate_number(SERVICE "memory.current", MIB(1));
     CHECK(coir__room_for(1));
     finish();
 }
@@ -171,7 +133,7 @@ TEST(no_more_is_allowed_without_a_look_than_there_is)
 TEST(without_a_limit_everything_fits)
 {
     begin_v2();
-    put(SERVICE "memory.max", "max\n");
+    imitate(SERVICE "memory.max", "max\n");
     CHECK(fits(MIB(1000000)));
     finish();
     begin("0::/\n"); /* the root has no such files */
@@ -188,13 +150,13 @@ TEST(without_a_limit_everything_fits)
 TEST(in_a_container_the_mount_is_the_group)
 {
     begin("0::/\n");
-    put_number("/sys/fs/cgroup/memory.max", MIB(64));
-    put_number("/sys/fs/cgroup/memory.current", MIB(20));
-    put_number("/sys/fs/cgroup/memory.swap.max", 0);
-    put_number("/sys/fs/cgroup/memory.swap.current", 0);
+    imitate_number("/sys/fs/cgroup/memory.max", MIB(64));
+    imitate_number("/sys/fs/cgroup/memory.current", MIB(20));
+    imitate_number("/sys/fs/cgroup/memory.swap.max", 0);
+    imitate_number("/sys/fs/cgroup/memory.swap.current", 0);
     CHECK(fits(MIB(40)));
     CHECK(!fits(MIB(40) + 1));
-    put("/proc/self/cgroup", "0::/outside/name\n"); /* without a namespace */
+    imitate("/proc/self/cgroup", "0::/outside/name\n"); /* without a namespace */
     CHECK(fits(MIB(40)));
     CHECK(!fits(MIB(40) + 1));
     finish();
@@ -203,15 +165,15 @@ TEST(in_a_container_the_mount_is_the_group)
 TEST(version_1_is_read_where_it_has_the_memory)
 {
     begin("9:name=systemd:/a\n4:memory:/box/one\n3:cpuset:/\n0::/elsewhere\n");
-    put_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", 9223372036854771712u);
-    put_number("/sys/fs/cgroup/memory/box/memory.limit_in_bytes", 9223372036854771712u);
-    put_number("/sys/fs/cgroup/memory/box/one/memory.limit_in_bytes", MIB(64));
-    put_number("/sys/fs/cgroup/memory/box/one/memory.usage_in_bytes", MIB(40));
-    put_number("/sys/fs/cgroup/memory/box/one/memory.memsw.limit_in_bytes", MIB(64));
-    put_number("/sys/fs/cgroup/memory/box/one/memory.memsw.usage_in_bytes", MIB(40));
-    put("/sys/fs/cgroup/memory/box/one/memory.stat",
-        "cache 0\ninactive_file 4096\nactive_file 4096\ntotal_cache 0\n"
-        "total_inactive_file 8388608\ntotal_active_file 2097152\n");
+    imitate_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", 9223372036854771712u);
+    imitate_number("/sys/fs/cgroup/memory/box/memory.limit_in_bytes", 9223372036854771712u);
+    imitate_number("/sys/fs/cgroup/memory/box/one/memory.limit_in_bytes", MIB(64));
+    imitate_number("/sys/fs/cgroup/memory/box/one/memory.usage_in_bytes", MIB(40));
+    imitate_number("/sys/fs/cgroup/memory/box/one/memory.memsw.limit_in_bytes", MIB(64));
+    imitate_number("/sys/fs/cgroup/memory/box/one/memory.memsw.usage_in_bytes", MIB(40));
+    imitate("/sys/fs/cgroup/memory/box/one/memory.stat",
+            "cache 0\ninactive_file 4096\nactive_file 4096\ntotal_cache 0\n"
+            "total_inactive_file 8388608\ntotal_active_file 2097152\n");
     CHECK(fits(MIB(30)));
     CHECK(!fits(MIB(30) + 1));
     finish();
@@ -220,9 +182,9 @@ TEST(version_1_is_read_where_it_has_the_memory)
 TEST(a_new_runtime_looks_again)
 {
     begin_v2();
-    put(SERVICE "memory.max", "max\n");
+    imitate(SERVICE "memory.max", "max\n");
     CHECK(fits(1)); /* allows 64 MiB */
-    put_number(SERVICE "memory.max", MIB(40));
+    imitate_number(SERVICE "memory.max", MIB(40));
     CHECK(coir__room_for(MIB(20)));
     coir__room_promise((int64_t)MIB(20));
     coir__room_renew();

@@ -8,7 +8,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "base/room.h"
 #include "stack/slab.h"
+#include "support/imitation.h"
 
 #if COIR__ASAN || COIR__TSAN
 #define SKIP_UNDER_SANITIZERS() skip("sanitizers have mappings of their own everywhere")
@@ -305,6 +307,94 @@ TEST(guard_marks_take_no_mappings)
     if (!has_marks)
         skip("the kernel has no guard marks");
     CHECK_LE(after, before + 3000 / 64 + 2);
+}
+
+/* -- a memory cgroup: here imitated; for real in sched/test_cgroup.c ----------------------------------------- */
+
+#define LIMIT ((size_t)64 << 20)
+
+/* `used` bytes of 64 MiB; 4 are kept back. */
+static void imitate_cgroup(size_t used)
+{
+    imitate("/proc/self/cgroup", "0::/\n");
+    imitate_number("/sys/fs/cgroup/memory.max", LIMIT);
+    imitate_number("/sys/fs/cgroup/memory.current", used);
+    imitate_number("/sys/fs/cgroup/memory.swap.max", 0);
+    imitate_number("/sys/fs/cgroup/memory.swap.current", 0);
+    coir__room_force(imitated);
+}
+
+static void forget_cgroup(void)
+{
+    coir__room_force("");
+    imitation_end();
+}
+
+TEST(what_is_promised_is_what_is_reserved_and_not_touched_yet)
+{
+    enum { N = 300 };
+    coir__stack_pool *p = new_pool();
+    coir__stack_cache cache = {0};
+    coir__stack *s[N];
+    CHECK_EQ(coir__room_promised(), 0);
+    CHECK_EQ(coir__stack_reserve(p, NULL, DEFAULT_CLASS), 0);
+    int64_t one = coir__room_promised();
+    CHECK_GT(one, PAGE);
+    CHECK_LT(one, 2 * PAGE);
+    coir__stack_unreserve(p, NULL, DEFAULT_CLASS);
+    CHECK_EQ(coir__room_promised(), 0);
+    for (int i = 0; i < N; i++)
+        CHECK_EQ(coir__stack_reserve(p, &cache, DEFAULT_CLASS), 0);
+    CHECK_EQ(coir__room_promised(), one * (N + cache.credit));
+    for (int i = 0; i < N; i++)
+        s[i] = coir__stack_take(p, &cache, DEFAULT_CLASS);
+    CHECK_EQ(coir__room_promised(), one * cache.credit);
+    for (int i = 0; i < N; i++)
+        give_up(p, &cache, s[i]);
+    CHECK_EQ(coir__room_promised(), 0); /* they are there */
+    for (int i = 0; i < N; i++)
+        CHECK_EQ(coir__stack_reserve(p, &cache, DEFAULT_CLASS), 0);
+    CHECK_LE(coir__room_promised(), one * cache.credit);
+    unreserve_all(p, &cache, DEFAULT_CLASS, N);
+    for (int i = 0; i < 20; i++)
+        coir__stack_pool_trim(p, SIZE_MAX); /* the depot's are gone, the cache's stay */
+    CHECK_EQ(coir__stack_pool_idle(p), 0);
+    for (int i = 0; i < N; i++)
+        CHECK_EQ(coir__stack_reserve(p, &cache, DEFAULT_CLASS), 0);
+    CHECK_EQ(coir__room_promised(), one * (N + cache.credit - cache.count));
+    coir__stack_pool_free(p);
+    CHECK_EQ(coir__room_promised(), 0);
+}
+
+TEST(no_room_in_the_cgroup_is_an_error_of_the_reservation_and_passes)
+{
+    static const coir_stack_strategy strategies[] = {COIR_STACK_LAZY, COIR_STACK_GROW,
+                                                     COIR_STACK_FIXED};
+    for (int i = 0; i < 3; i++) {
+        coir__stack_pool *p = coir__stack_pool_new(strategies[i], 1);
+        coir__stack_cache cache = {0};
+        imitate_cgroup(LIMIT / 16 * 13); /* leaves 8 MiB */
+        size_t most = strategies[i] == COIR_STACK_FIXED ? 200 : 10000;
+        size_t n = reserve_all(p, &cache, DEFAULT_CLASS, most);
+        if (strategies[i] == COIR_STACK_FIXED)
+            CHECK_EQ(n, most); /* what is touched is not seen in imitated files */
+        else
+            CHECK_EQ(n, ((size_t)8 << 20) / (size_t)(coir__room_promised() / (int64_t)n));
+        CHECK_EQ(cache.credit, 0);
+        imitate_cgroup(LIMIT);
+        CHECK_EQ(coir__stack_reserve(p, &cache, DEFAULT_CLASS), -ENOMEM);
+        CHECK_EQ(coir__stack_reserve(p, NULL, DEFAULT_CLASS), -ENOMEM);
+        for (size_t k = 0; k < 100; k++) /* who has a reservation has a stack */
+            give_up(p, &cache, coir__stack_take(p, &cache, DEFAULT_CLASS));
+        for (size_t k = 0; k < 100; k++)
+            obtain(p, &cache, DEFAULT_CLASS); /* these are there */
+        CHECK_EQ(coir__stack_reserve(p, NULL, DEFAULT_CLASS), -ENOMEM);
+        imitate_cgroup(0);
+        CHECK_EQ(coir__stack_reserve(p, NULL, DEFAULT_CLASS), 0);
+        coir__stack_pool_free(p);
+        CHECK_EQ(coir__room_promised(), 0);
+        forget_cgroup();
+    }
 }
 
 TEST_MAIN("limits")
