@@ -28,7 +28,8 @@
  * resolved, and, while any runtime exists, one handler for SIGSEGV and SIGBUS that reports stack overflow, chains to
  * what was there before, and is restored by the last runtime (option `flags`: COIR_NO_OVERFLOW_HANDLER). A runtime in a foreign loop
  * (coir_runtime_new()) has no threads but those for names, and besides an epoll descriptor, a timerfd and, with io_uring, one
- * more eventfd. For each signal that was waited for: one handler and one eventfd, until the last runtime ends.
+ * more eventfd. For each signal that was waited for: one handler and one eventfd, until the last runtime ends. Files of /proc and
+ * /sys/fs/cgroup are read now and then, and closed at once.
  *
  * This header is the core of it, in the order in which it is best read:
  *

@@ -169,7 +169,8 @@ typedef struct coir_task_options {
 
 /* int coir_spawn(coir_group *g, coir_fn *fn, void *arg): starts a task in `g` (NULL: detached, in the runtime's root group;
  * only from a task). After 0 the function will run, even if cancelled before it started.
- * -ECANCELED if `g` or a scope around it is cancelled, -ENOMEM (stack or descriptor), -EINVAL (`fn` is NULL).
+ * -ECANCELED if `g` or a scope around it is cancelled, -ENOMEM (stack or descriptor; no room in the memory cgroup), -EINVAL (`fn`
+ * is NULL).
  * Does not look at the caller's own scope. From: any. Switches: no. Cancel point: no. */
 #define coir_spawn(...) coir_spawn_at(COIR_HERE, __VA_ARGS__)
 COIR_API int coir_spawn_at(const char *file, int line, coir_group *g, coir_fn *fn, void *arg);

@@ -97,7 +97,7 @@ COIR__INLINE size_t coir__stack_usable(unsigned class_)
     return ((size_t)1 << class_) - coir__stack_guard(class_);
 }
 
-/* Counts one more stack of this class as needed. 0 or -ENOMEM. `cache` is the caller's worker's for that class, or NULL from
+/* Counts one more stack of this class as needed. 0 or -ENOMEM; may read files (base/room.h). `cache` is the caller's worker's for that class, or NULL from
  * a thread without. */
 int coir__stack_reserve(coir__stack_pool *p, coir__stack_cache *cache, unsigned class_);
 
