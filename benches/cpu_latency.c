@@ -15,7 +15,6 @@
  */
 
 #include "latency.h"
-#include "work.h"
 
 #include <coir.h>
 #include <stdatomic.h>
@@ -35,7 +34,7 @@ static int compute(void *arg)
     work *w = arg;
     uint64_t x = 1;
     for (uint64_t i = 0; i < w->ticks.portions; i++) {
-        x = bench_hash(x, LATENCY_PORTION * BENCH_MICROSECOND);
+        x = bench_hash(x, BENCH_PORTION * BENCH_MICROSECOND);
         if (w->yielding && coir_maybe_yield() < 0)
             return -ECANCELED;
     }

@@ -6,7 +6,7 @@
  * latency.h - what the programs about latency say: rows of percentiles.
  */
 
-#include "measure.h"
+#include "work.h"
 
 /* -- wake_latency ----------------------------------------------------------------------------- */
 
@@ -23,12 +23,12 @@ static inline void latency_report_wakes(const char *runtime, uint64_t threads, d
 
 /* -- cpu_latency ------------------------------------------------------------------------------ */
 
-enum { LATENCY_PORTION = 20 /* us of work */, LATENCY_TICKS = 1000000 /* at most */ };
+enum { LATENCY_TICKS = 1000000 /* at most */ };
 
 typedef struct latency_ticks {
     double *samples; /* ns late; LATENCY_TICKS of them */
     size_t count;
-    uint64_t portions; /* that each computed */
+    uint64_t portions; /* of BENCH_PORTION that each computed */
     int64_t span;      /* ns until the last had computed */
     uint64_t sum;      /* of what was computed */
 } latency_ticks;
@@ -43,7 +43,7 @@ static inline bool latency_report_ticks(const latency_ticks *t, const char *form
     }
     double p50 = bench_median(t->samples, t->count);
     double values[] = {p50, bench_percentile(t->samples, t->count, 99), t->samples[t->count - 1],
-                       (double)t->span / (double)(t->portions * LATENCY_PORTION)};
+                       (double)t->span / (double)(t->portions * BENCH_PORTION)};
     static const char *const names[] = {"p50", "p99", "max", "work"};
     printf("cpu latency, %s: %zu ticks, p50 %.0f ns, p99 %.0f, max %.0f; work %.0f ns per us\n",
            form, t->count, values[0], values[1], values[2], values[3]);

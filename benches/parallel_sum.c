@@ -57,7 +57,11 @@ int main(int argc, char **argv)
     work w = {.chunks = {.elements = 4000000, .count = 1000}, .repeats = 30, .workers = 1};
     bench_option options[] = {
         {.letter = 'w', .help = "workers; 0: one per core", .number = &w.workers, .max = 1024},
-        {.letter = 'n', .help = "elements", .number = &w.chunks.elements, .min = 1, .max = 1000000000},
+        {.letter = 'n',
+         .help = "elements",
+         .number = &w.chunks.elements,
+         .min = 1,
+         .max = 1000000000},
         {.letter = 't',
          .help = "chunks, and tasks",
          .number = &w.chunks.count,

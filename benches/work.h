@@ -12,7 +12,12 @@
 
 #include "measure.h"
 
-enum { BENCH_MICROSECOND = 400 };
+#include <stdatomic.h>
+
+enum {
+    BENCH_MICROSECOND = 400,
+    BENCH_PORTION = 20 /* us: what is done between two looks at whether somebody else has to run */
+};
 
 static inline uint64_t bench_hash(uint64_t x, uint64_t steps)
 {
@@ -21,6 +26,32 @@ static inline uint64_t bench_hash(uint64_t x, uint64_t steps)
         x *= 0xd6e8feb86659fd93;
     }
     return x;
+}
+
+/* What a server computes beside what it serves: portions, one after the other. */
+typedef struct bench_busy {
+    _Atomic uint64_t portions; /* for who reports */
+    uint64_t x;
+    int64_t start;
+} bench_busy;
+
+static inline void bench_busy_portion(bench_busy *b)
+{
+    if (b->portions == 0)
+        b->start = bench_now();
+    b->x = bench_hash(b->x | 1, BENCH_PORTION * BENCH_MICROSECOND);
+    atomic_fetch_add_explicit(&b->portions, 1, memory_order_relaxed);
+}
+
+/* How much it was; nothing if it was nothing. */
+static inline void bench_busy_report(const bench_busy *b, const char *runtime)
+{
+    if (b->portions == 0)
+        return;
+    double seconds = (double)(bench_now() - b->start) / 1e9;
+    double ms = (double)b->portions * BENCH_PORTION / 1e3 / seconds;
+    printf("beside it %.0f ms of work a second (%" PRIx64 ")\n", ms, b->x);
+    bench_result("echo beside computing, work", runtime, 1, "ms of work/s", ms, 0);
 }
 
 /* What 1 to `items` become, added up. */
@@ -39,7 +70,8 @@ static inline bool bench_result_items(const char *name, const char *runtime, uin
 {
     uint64_t wanted = repeats * bench_hash_sum(items, steps);
     if (sum != wanted) {
-        fprintf(stderr, "%s: the items add up to %" PRIu64 ", not %" PRIu64 "\n", name, sum, wanted);
+        fprintf(stderr, "%s: the items add up to %" PRIu64 ", not %" PRIu64 "\n", name, sum,
+                wanted);
         return false;
     }
     char scenario[64], part[32];

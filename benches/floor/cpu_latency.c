@@ -6,7 +6,6 @@
  */
 
 #include "../latency.h"
-#include "../work.h"
 
 enum { MILLISECOND = 1000000 };
 
@@ -23,7 +22,7 @@ int main(int argc, char **argv)
     int64_t start = bench_now(), now = start, due = start + MILLISECOND;
     t.sum = 1;
     for (uint64_t i = 0; i < t.portions; i++) {
-        t.sum = bench_hash(t.sum, LATENCY_PORTION * BENCH_MICROSECOND);
+        t.sum = bench_hash(t.sum, BENCH_PORTION * BENCH_MICROSECOND);
         now = bench_now();
         for (; due <= now && t.count < LATENCY_TICKS; due += MILLISECOND)
             t.samples[t.count++] = (double)(now - due);

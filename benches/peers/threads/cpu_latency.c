@@ -5,7 +5,6 @@
  */
 
 #include "../../latency.h"
-#include "../../work.h"
 #include "threads.h"
 
 #include <stdatomic.h>
@@ -23,7 +22,7 @@ static void *compute(void *arg)
 {
     uint64_t x = 1;
     for (uint64_t i = 0; i < w.ticks.portions; i++) {
-        x = bench_hash(x, LATENCY_PORTION * BENCH_MICROSECOND);
+        x = bench_hash(x, BENCH_PORTION * BENCH_MICROSECOND);
         if (w.yielding)
             sched_yield();
     }

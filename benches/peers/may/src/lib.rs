@@ -107,3 +107,63 @@ pub fn check(got: u64, wanted: u64) {
         exit(1);
     }
 }
+
+/// The value that `percent` of the sorted samples are not above.
+pub fn percentile(sorted: &[f64], percent: f64) -> f64 {
+    let rank = (sorted.len() as f64 * percent / 100.0).ceil() as usize;
+    sorted[rank.max(1) - 1]
+}
+
+/// benches/work.h: about as many steps of `hash` as take a microsecond.
+pub const MICROSECOND: u64 = 400;
+
+/// Steps each of which needs the result of the one before.
+pub fn hash(mut x: u64, steps: u64) -> u64 {
+    for _ in 0..steps {
+        x ^= x >> 32;
+        x = x.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    }
+    x
+}
+
+/// The name of a row, and the sum of the items, of `fanin` and `fanout`.
+pub fn items_row(name: &str, items: u64, capacity: u64, steps: u64) -> (String, u64) {
+    let mut scenario = match capacity {
+        0 => String::from(name),
+        n => format!("{name}, capacity {n}"),
+    };
+    if steps > 0 {
+        scenario += ", work";
+    }
+    let sum = (1..=items).fold(0u64, |sum, i| sum.wrapping_add(hash(i, steps)));
+    (scenario, sum)
+}
+
+/// The name of a row that tells how many tasks there were, unless they were the usual 10,000.
+pub fn tasks_row(name: &str, tasks: u64) -> String {
+    match tasks {
+        10_000 => String::from(name),
+        n => format!("{name}, {n} tasks"),
+    }
+}
+
+/// Ends the program where the system does not allow stacks for so many coroutines: each takes two
+/// mappings, the stack and its guard.
+pub fn want_stacks(n: u64) {
+    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(65_530u64);
+    if 2 * n + 1000 > limit {
+        eprintln!("{n} stacks of two mappings: the system allows {limit} (vm.max_map_count)");
+        exit(77);
+    }
+}
+
+/// What this process occupies: resident pages and page tables, in bytes.
+pub fn memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
+    let wanted = |l: &&str| l.starts_with("VmRSS:") || l.starts_with("VmPTE:");
+    let kib = |l: &str| l.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok());
+    status.lines().filter(wanted).filter_map(kib).sum::<f64>() * 1024.0
+}
