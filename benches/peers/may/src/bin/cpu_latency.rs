@@ -5,13 +5,11 @@
 //!
 //! "Yielding" calls yield_now() after each portion. Nothing interrupts what does not.
 
-use coir_bench_peers_may::{check, hash, median, percentile, Options, MICROSECOND};
+use coir_bench_peers_may::{hash, Options, MICROSECOND, PORTION};
 use may::coroutine::{scope, sleep, yield_now};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-
-const PORTION: u64 = 20; // us
 
 struct Work {
     portions: u64,
@@ -77,20 +75,7 @@ fn together(threads: u64, portions: u64, yielding: bool) -> (Vec<f64>, f64, u64)
 fn measure(o: &Options, yielding: bool, form: &str) {
     let (threads, portions) = (o.threads() as u64, o.get("-n"));
     let (mut samples, span, sum) = o.run(move || together(threads, portions, yielding));
-    check(u64::from(samples.is_empty()), 0);
-    let p50 = median(&mut samples);
-    let p99 = percentile(&samples, 99.0);
-    let (ticks, max) = (samples.len(), samples[samples.len() - 1]);
-    let work_ns = span / (portions * PORTION) as f64;
-    println!(
-        "cpu latency, {form}: {ticks} ticks, p50 {p50:.0} ns, p99 {p99:.0}, max {max:.0}; work \
-         {work_ns:.0} ns per us"
-    );
-    for (what, value) in [("p50", p50), ("p99", p99), ("max", max)] {
-        o.print(&format!("cpu latency, {form}, {what}"), "ns", value, sum);
-    }
-    let scenario = format!("cpu latency, {form}, work");
-    o.print(&scenario, "ns per us of work", work_ns, sum);
+    o.print_ticks(form, &mut samples, span, sum);
 }
 
 fn main() {

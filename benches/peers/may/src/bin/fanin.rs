@@ -16,7 +16,8 @@ fn transfer(senders: u64, items: u64, steps: u64) -> u64 {
             let to = to.clone();
             may::go!(s, move || {
                 for item in i * items / senders..(i + 1) * items / senders {
-                    to.send(hash(item + 1, steps)).expect("the receiver is there");
+                    to.send(hash(item + 1, steps))
+                        .expect("the receiver is there");
                 }
             });
         }
@@ -26,7 +27,13 @@ fn transfer(senders: u64, items: u64, steps: u64) -> u64 {
 }
 
 fn main() {
-    let o = Options::parse(&[("-t", 1000), ("-n", 100_000), ("-b", 0), ("-x", 0), ("-r", 36)]);
+    let o = Options::parse(&[
+        ("-t", 1000),
+        ("-n", 100_000),
+        ("-b", 0),
+        ("-x", 0),
+        ("-r", 36),
+    ]);
     let (senders, items, repeats) = (o.get("-t"), o.get("-n"), o.get("-r"));
     let steps = o.get("-x");
     let (sum, mut samples) = o.run(move || {

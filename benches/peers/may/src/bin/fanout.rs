@@ -32,7 +32,13 @@ fn transfer(receivers: u64, items: u64, steps: u64) -> u64 {
 }
 
 fn main() {
-    let o = Options::parse(&[("-t", 1000), ("-n", 100_000), ("-b", 0), ("-x", 0), ("-r", 36)]);
+    let o = Options::parse(&[
+        ("-t", 1000),
+        ("-n", 100_000),
+        ("-b", 0),
+        ("-x", 0),
+        ("-r", 36),
+    ]);
     let (receivers, items, repeats) = (o.get("-t"), o.get("-n"), o.get("-r"));
     let steps = o.get("-x");
     let (sum, mut samples) = o.run(move || {

@@ -2,33 +2,9 @@
 
 //! A sum over an array in uneven chunks, a coroutine for each: benches/parallel_sum.c with may.
 
-use coir_bench_peers_may::{check, want_stacks, Options};
+use coir_bench_peers_may::{check, divide, sum_of, want_stacks, Options};
 use may::coroutine::scope;
 use std::time::Instant;
-
-fn sum_of(elements: &[u32]) -> u64 {
-    elements.iter().fold(0, |sum, &e| {
-        (sum ^ u64::from(e)).wrapping_mul(0xd6e8_feb8_6659_fd93)
-    })
-}
-
-fn weight(i: u64) -> u64 {
-    let x = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    1 << (x >> 40 | 64).trailing_zeros()
-}
-
-fn divide(array: &[u32], count: u64) -> Vec<&[u32]> {
-    let elements = array.len() as u64;
-    let total: u64 = (0..count).map(weight).sum();
-    let mut before = 0;
-    (0..count)
-        .map(|i| {
-            let begin = elements * before / total;
-            before += weight(i);
-            &array[begin as usize..(elements * before / total) as usize]
-        })
-        .collect()
-}
 
 fn together(chunks: &[&[u32]]) -> u64 {
     let mut sums = vec![0; chunks.len()];
@@ -45,16 +21,22 @@ fn main() {
     let (elements, count, repeats) = (o.get("-n"), o.get("-t"), o.get("-r"));
     want_stacks(count);
     let (sum, wanted, mut samples) = o.run(move || {
-        let array: Vec<u32> =
-            (0..elements).map(|i| (i as u32).wrapping_mul(2_654_435_761)).collect();
-        let chunks = divide(&array, count);
+        let array: Vec<u32> = (0..elements)
+            .map(|i| (i as u32).wrapping_mul(2_654_435_761))
+            .collect();
+        let chunks: Vec<&[u32]> = divide(elements, count)
+            .into_iter()
+            .map(|c| &array[c])
+            .collect();
         let (mut sum, mut samples) = (0u64, Vec::new());
         for _ in 0..repeats {
             let start = Instant::now();
             sum = sum.wrapping_add(together(&chunks));
             samples.push(start.elapsed().as_nanos() as f64 / elements as f64);
         }
-        let wanted = chunks.iter().fold(0u64, |sum, c| sum.wrapping_add(sum_of(c)));
+        let wanted = chunks
+            .iter()
+            .fold(0u64, |sum, c| sum.wrapping_add(sum_of(c)));
         (sum, wanted.wrapping_mul(repeats), samples)
     });
     check(sum, wanted);

@@ -55,18 +55,13 @@ fn main() {
     let o = Options::parse(&[("-n", 10_000)]);
     let tasks = o.get("-n");
     want_stacks(tasks);
-    let report = |what: &str, unit: &str, all: f64| {
-        let (scenario, value) = (format!("{what}, {tasks} tasks"), all / tasks as f64);
-        println!("{scenario}: {value:.0} {unit}");
-        o.print(&scenario, unit, value, tasks);
-    };
     let ran = |rounds: &str| {
         let (park, wake, grown) = o.run(move || round(tasks));
-        report(&format!("parked {rounds}"), "ns per task", park);
-        report(&format!("wake {rounds}"), "ns per task", wake);
+        o.print_parked(&format!("parked {rounds}"), "ns per task", park);
+        o.print_parked(&format!("wake {rounds}"), "ns per task", wake);
         grown
     };
     let grown = ran("cold");
-    report("parked memory", "bytes per task", grown);
+    o.print_parked("parked memory", "bytes per task", grown);
     ran("warm");
 }

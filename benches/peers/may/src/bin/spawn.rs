@@ -44,10 +44,19 @@ fn measure(o: &Options, scenario: &str, way: fn(&Cells)) {
             way(&cells);
             samples.push(start.elapsed().as_nanos() as f64 / tasks as f64);
         }
-        (samples, cells.iter().map(|c| u64::from(c.load(Relaxed))).sum())
+        (
+            samples,
+            cells.iter().map(|c| u64::from(c.load(Relaxed))).sum(),
+        )
     });
     check(count, tasks * repeats);
-    o.print_median("may", &tasks_row(scenario, tasks), "ns per task", &mut samples, count);
+    o.print_median(
+        "may",
+        &tasks_row(scenario, tasks),
+        "ns per task",
+        &mut samples,
+        count,
+    );
 }
 
 fn main() {

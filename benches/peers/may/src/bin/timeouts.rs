@@ -5,13 +5,14 @@
 //! The channels are unbounded. So in "soon" the sender has sent everything before the receiver runs,
 //! unless it runs elsewhere: there it gives way after each item.
 
-use coir_bench_peers_may::{check, Options};
+use coir_bench_peers_may::Options;
 use may::coroutine::yield_now;
 use may::sync::mpsc::{channel, Receiver};
 use std::time::{Duration, Instant};
 
 fn receive(from: &Receiver<u64>) -> u64 {
-    from.recv_timeout(Duration::from_secs(10)).expect("no timeout is reached")
+    from.recv_timeout(Duration::from_secs(10))
+        .expect("no timeout is reached")
 }
 
 fn ready(items: u64) -> u64 {
@@ -44,10 +45,7 @@ fn measure(o: &Options, scenario: &str, form: fn(u64) -> u64) {
         let sum = form(items);
         (sum, start.elapsed().as_nanos() as f64)
     });
-    check(sum, items * (items + 1) / 2);
-    let ns = elapsed / items as f64;
-    println!("{scenario:<16} {ns:.1} ns per receive");
-    o.print(scenario, "ns per receive", ns, sum);
+    o.print_receives(scenario, elapsed, sum);
 }
 
 fn main() {

@@ -3,7 +3,7 @@
 //! How long a coroutine that waits takes to see what a plain thread sends:
 //! benches/wake_latency.c with may.
 
-use coir_bench_peers_may::{check, median, percentile, Options};
+use coir_bench_peers_may::{check, Options};
 use may::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,17 +20,13 @@ fn main() {
                 to.send(Instant::now()).expect("the receiver is there");
             }
         });
-        let samples: Vec<f64> =
-            from.iter().map(|stamp: Instant| stamp.elapsed().as_nanos() as f64).collect();
+        let samples: Vec<f64> = from
+            .iter()
+            .map(|stamp: Instant| stamp.elapsed().as_nanos() as f64)
+            .collect();
         thread.join().expect("the thread ends well");
         samples
     });
-    let count = samples.len() as u64;
-    check(count, messages);
-    let median = median(&mut samples);
-    let p99 = percentile(&samples, 99.0);
-    let max = samples[samples.len() - 1];
-    println!("wake latency: median {median:.0} ns, p99 {p99:.0}, max {max:.0}");
-    o.print("wake latency, median", "ns", median, count);
-    o.print("wake latency, p99", "ns", p99, count);
+    check(samples.len() as u64, messages);
+    o.print_wakes("may", &mut samples);
 }

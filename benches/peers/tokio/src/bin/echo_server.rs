@@ -4,7 +4,7 @@
 //!
 //! With -x 1 a task computes beside them and awaits yield_now() after each portion.
 
-use coir_bench_peers_tokio::{hash, Options, MICROSECOND};
+use coir_bench_peers_tokio::{hash, Options, MICROSECOND, PORTION};
 use std::fs;
 use std::future::{poll_fn, Future};
 use std::os::unix::fs::FileTypeExt;
@@ -42,8 +42,6 @@ async fn accept_all(listener: TcpListener, size: usize) {
         tokio::spawn(serve(stream, size));
     }
 }
-
-const PORTION: u64 = 20; // us
 
 async fn compute() {
     let mut x = 1;
