@@ -14,31 +14,27 @@
  * yielding costs.
  */
 
-#include "measure.h"
-#include "work.h"
+#include "latency.h"
 
 #include <coir.h>
 #include <stdatomic.h>
 
-enum { PORTION = 20 /* us */, TICKS_MAX = 1000000 };
-
 typedef struct work {
-    uint64_t portions, workers;
+    latency_ticks ticks;
+    uint64_t workers;
     bool yielding; /* in this form */
     int64_t start;
     _Atomic uint64_t computing; /* tasks that have not ended */
     _Atomic uint64_t sum;       /* of their results */
     _Atomic int64_t over;       /* when the last of them ended; 0: not yet */
-    double *samples;            /* ns late */
-    size_t ticks;
 } work;
 
 static int compute(void *arg)
 {
     work *w = arg;
     uint64_t x = 1;
-    for (uint64_t i = 0; i < w->portions; i++) {
-        x = bench_hash(x, PORTION * BENCH_MICROSECOND);
+    for (uint64_t i = 0; i < w->ticks.portions; i++) {
+        x = bench_hash(x, BENCH_PORTION * BENCH_MICROSECOND);
         if (w->yielding && coir_maybe_yield() < 0)
             return -ECANCELED;
     }
@@ -56,16 +52,16 @@ static int tick(void *arg)
         if (rc < 0)
             return rc;
         int64_t over = atomic_load(&w->over);
-        if ((over && due >= over) || w->ticks == TICKS_MAX)
+        if ((over && due >= over) || w->ticks.count == LATENCY_TICKS)
             return 0;
-        w->samples[w->ticks++] = (double)(bench_now() - due);
+        w->ticks.samples[w->ticks.count++] = (double)(bench_now() - due);
     }
 }
 
 static int together(work *w)
 {
     coir_group g;
-    w->ticks = 0;
+    w->ticks.count = 0;
     w->sum = 0;
     w->over = 0;
     w->computing = w->workers;
@@ -80,32 +76,15 @@ static int together(work *w)
     return rc < 0 ? rc : ended;
 }
 
-static void result_of(const work *w, const char *form, const char *what, const char *unit,
-                      double value)
-{
-    char scenario[64];
-    snprintf(scenario, sizeof scenario, "cpu latency, %s, %s", form, what);
-    bench_result(scenario, "coir", w->workers, unit, value, w->sum);
-}
-
 static int measure(work *w, bool yielding, const char *form)
 {
     w->yielding = yielding;
     int rc = together(w);
     if (rc < 0)
         return rc;
-    if (w->ticks == 0) // it was over within a millisecond
-        return -ERANGE;
-    double p50 = bench_median(w->samples, w->ticks);
-    double p99 = bench_percentile(w->samples, w->ticks, 99), max = w->samples[w->ticks - 1];
-    double work_ns = (double)(w->over - w->start) / (double)(w->portions * PORTION);
-    printf("cpu latency, %s: %zu ticks, p50 %.0f ns, p99 %.0f, max %.0f; work %.0f ns per us\n",
-           form, w->ticks, p50, p99, max, work_ns);
-    result_of(w, form, "p50", "ns", p50);
-    result_of(w, form, "p99", "ns", p99);
-    result_of(w, form, "max", "ns", max);
-    result_of(w, form, "work", "ns per us of work", work_ns);
-    return 0;
+    w->ticks.span = w->over - w->start;
+    w->ticks.sum = w->sum;
+    return latency_report_ticks(&w->ticks, form, "coir", w->workers) ? 0 : -ERANGE;
 }
 
 static int first(void *arg)
@@ -117,12 +96,12 @@ static int first(void *arg)
 
 int main(int argc, char **argv)
 {
-    work w = {.portions = 25000, .workers = 1};
+    work w = {.ticks = {.portions = 25000}, .workers = 1};
     bench_option options[] = {
         {.letter = 'w', .help = "workers; 0: one per core", .number = &w.workers, .max = 1024},
         {.letter = 'n',
          .help = "portions of 20 us that each task computes",
-         .number = &w.portions,
+         .number = &w.ticks.portions,
          .min = 1,
          .max = 10000000},
     };
@@ -131,15 +110,15 @@ int main(int argc, char **argv)
     if (w.workers == 0)
         w.workers = bench_cores();
 
-    w.samples = calloc(TICKS_MAX, sizeof *w.samples);
+    w.ticks.samples = calloc(LATENCY_TICKS, sizeof *w.ticks.samples);
     int rc = -ENOMEM;
-    if (w.samples) {
+    if (w.ticks.samples) {
         coir_options opt = COIR_OPTIONS_INIT;
         opt.workers = (unsigned)w.workers;
         rc = coir_run(&opt, first, &w);
     }
     if (rc < 0)
         fprintf(stderr, "cpu_latency: %s\n", coir_strerror(rc));
-    free(w.samples);
+    free(w.ticks.samples);
     return rc < 0;
 }

@@ -63,7 +63,7 @@ struct load {
     const char *address, *mode_name, *runtime;
     const mode *mode;
     uint64_t connections, size, seconds, messages, rate, workers;
-    bool progress;
+    bool progress, busy;
     connection *all;
     unsigned char *memory; /* of all messages */
     coir_sem connecting;
@@ -382,8 +382,8 @@ static const char *scenario(const load *l, char *text, size_t n)
     if (!strcmp(l->mode_name, "idle"))
         snprintf(text, n, "idle, %" PRIu64 " connections", l->connections);
     else if (!strcmp(l->mode_name, "rate"))
-        snprintf(text, n, "echo at %" PRIu64 "/s, %" PRIu64 " x %" PRIu64 " B", l->rate,
-                 l->connections, l->size);
+        snprintf(text, n, "echo at %" PRIu64 "/s%s, %" PRIu64 " x %" PRIu64 " B", l->rate,
+                 l->busy ? " beside computing" : "", l->connections, l->size);
     else
         snprintf(text, n, "%s, %" PRIu64 " x %" PRIu64 " B", l->mode_name, l->connections, l->size);
     return text;
@@ -437,7 +437,8 @@ static void report_messages(load *l, uint64_t messages, double seconds)
     double cpu = messages ? (double)l->server_cpu / (double)messages : 0;
     printf("CPU per message: server %.0f ns, client %.0f ns\n", cpu,
            messages ? (double)l->client_cpu / (double)messages : 0);
-    row(l, "server CPU ns per message", cpu);
+    if (!l->busy) // then it takes all there is
+        row(l, "server CPU ns per message", cpu);
     if (strcmp(l->mode_name, "rate") != 0)
         row(l, "messages/s", (double)messages / seconds);
 }
@@ -519,6 +520,7 @@ int main(int argc, char **argv)
          .max = 100000000},
         {.letter = 'w', .help = "workers; 0: one per core", .number = &l.workers, .max = 1024},
         {.letter = 'r', .help = "name of the server in the rows", .text = &l.runtime},
+        {.letter = 'x', .help = "the server computes as well (its -x): say so", .flag = &l.busy},
         {.letter = 'v', .help = "show progress on the standard error", .flag = &l.progress},
     };
     bench_parse(argc, argv, "load for an echo server", options, sizeof options / sizeof *options);

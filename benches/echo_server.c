@@ -6,13 +6,14 @@
  * input where that is a pipe or a socket. Then it prints what it did and the CPU time, user and
  * system, that the process took for it from the moment it listened: divided by the messages
  * (reads that brought something) it is the figure to compare with the plain loops in
- * benches/peers/epoll and uring. The load comes from benches/echo_client.c.
+ * benches/peers/epoll and uring. The load comes from benches/echo_client.c. With -x one more task
+ * computes all the time, and calls coir_maybe_yield() every 20 us.
  *
  * The stop signals are blocked before the runtime starts, and are read from a signalfd by the
  * first task.
  */
 
-#include "measure.h"
+#include "work.h"
 
 #include <coir.h>
 #include <coir/net.h>
@@ -27,6 +28,8 @@ typedef struct server {
     int signals;          /* a signalfd: readable when a stop is asked for */
     int listener;
     coir_group connections;
+    bool computes;
+    bench_busy busy;
     _Atomic uint64_t accepted, messages, bytes;
     int64_t cpu;
 } server;
@@ -74,6 +77,15 @@ static int accept_all(void *arg)
     return fd;
 }
 
+/* Computes until cancelled, and lets others run now and then. */
+static int compute(void *arg)
+{
+    server *s = arg;
+    while (coir_maybe_yield() >= 0)
+        bench_busy_portion(&s->busy);
+    return -ECANCELED;
+}
+
 /* Waits until somebody wants the server to stop. */
 static int wait_for_stop(server *s)
 {
@@ -108,6 +120,8 @@ static int first(void *arg)
     coir_group_begin(&s->connections, COIR_GROUP_ISOLATE);
     if (rc == 0)
         rc = coir_spawn(&s->connections, accept_all, s);
+    if (rc == 0 && s->computes)
+        rc = coir_spawn(&s->connections, compute, s);
     if (rc == 0)
         rc = wait_for_stop(s);
     coir_group_cancel(&s->connections, "the server was asked to stop");
@@ -145,6 +159,7 @@ int main(int argc, char **argv)
         {.letter = 'l',
          .help = "address to listen on: host:port, port 0 takes a free one",
          .text = &echo.address},
+        {.letter = 'x', .help = "compute beside that", .flag = &echo.computes},
     };
     bench_parse(argc, argv, "echo, one task per connection", options,
                 sizeof options / sizeof *options);
@@ -178,5 +193,9 @@ int main(int argc, char **argv)
         return 1;
     }
     report(&echo);
+    char runtime[32] = "coir";
+    if (opt.engine != COIR_ENGINE_AUTO)
+        snprintf(runtime, sizeof runtime, "coir %s", engine);
+    bench_busy_report(&echo.busy, runtime);
     return 0;
 }

@@ -102,24 +102,10 @@ static int first(void *arg)
 
 static int report(const work *w)
 {
-    uint64_t wanted = 0;
-    for (uint64_t i = 0; i < w->items; i++)
-        wanted += w->repeats * bench_hash(i + 1, w->steps);
-    if (w->sum != wanted) {
-        fprintf(stderr, "fanin: the items add up to %" PRIu64 ", not %" PRIu64 "\n", w->sum,
-                wanted);
-        return -EPROTO;
-    }
-    char scenario[64] = "fanin", part[32];
-    if (w->capacity > 0) {
-        snprintf(part, sizeof part, ", capacity %" PRIu64, w->capacity);
-        strcat(scenario, part);
-    }
-    if (w->steps > 0)
-        strcat(scenario, ", work");
-    bench_result_median(scenario, "coir", w->workers, "ns per item", w->samples, w->repeats,
-                        w->sum);
-    return 0;
+    return bench_result_items("fanin", "coir", w->workers, w->items, w->capacity, w->steps,
+                              w->samples, w->repeats, w->sum)
+               ? 0
+               : -EPROTO;
 }
 
 int main(int argc, char **argv)

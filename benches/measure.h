@@ -218,4 +218,27 @@ static inline void bench_result_median(const char *scenario, const char *runtime
     bench_result(scenario, runtime, threads, unit, median, checksum);
 }
 
+/* The same where the row's name tells how many tasks there were, unless they were the usual 10,000. */
+static inline void bench_result_tasks(const char *scenario, const char *runtime, uint64_t threads,
+                                      uint64_t tasks, double *samples, size_t n, uint64_t checksum)
+{
+    char name[64];
+    if (tasks == 10000)
+        snprintf(name, sizeof name, "%s", scenario);
+    else
+        snprintf(name, sizeof name, "%s, %" PRIu64 " tasks", scenario, tasks);
+    bench_result_median(name, runtime, threads, "ns per task", samples, n, checksum);
+}
+
+/* Rows of rounds in which tasks slept: samples[0] is that of the cold one, `n` more those of the warm ones. */
+static inline void bench_result_sleepers(const char *runtime, uint64_t threads, uint64_t tasks,
+                                         double *samples, size_t n)
+{
+    char name[64];
+    snprintf(name, sizeof name, "sleepers, %" PRIu64 ", cold", tasks);
+    bench_result_median(name, runtime, threads, "ns per task", samples, 1, tasks);
+    snprintf(name, sizeof name, "sleepers, %" PRIu64, tasks);
+    bench_result_median(name, runtime, threads, "ns per task", samples + 1, n, tasks * n);
+}
+
 #endif

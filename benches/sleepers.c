@@ -53,16 +53,6 @@ static int first(void *arg)
     return w->rested == w->tasks * (w->repeats + 1) ? 0 : -EPROTO;
 }
 
-static void report(work *w)
-{
-    char scenario[64];
-    snprintf(scenario, sizeof scenario, "sleepers, %" PRIu64 ", cold", w->tasks);
-    bench_result_median(scenario, "coir", w->workers, "ns per task", w->samples, 1, w->tasks);
-    snprintf(scenario, sizeof scenario, "sleepers, %" PRIu64, w->tasks);
-    bench_result_median(scenario, "coir", w->workers, "ns per task", w->samples + 1, w->repeats,
-                        w->tasks * w->repeats);
-}
-
 int main(int argc, char **argv)
 {
     work w = {.tasks = 10000, .milliseconds = 10, .repeats = 10, .workers = 1};
@@ -89,7 +79,7 @@ int main(int argc, char **argv)
         rc = coir_run(&opt, first, &w);
     }
     if (rc == 0)
-        report(&w);
+        bench_result_sleepers("coir", w.workers, w.tasks, w.samples, w.repeats);
     else
         fprintf(stderr, "sleepers: %s\n", coir_strerror(rc));
     free(w.samples);

@@ -66,15 +66,7 @@ static int measure(work *w, int way(work *), const char *scenario)
         count += w->cells[i];
     if (count != w->tasks * w->repeats)
         return -EPROTO;
-    char name[64];
-    if (w->tasks == 10000)
-        snprintf(name, sizeof name, "%s", scenario);
-    else
-        snprintf(name, sizeof name, "%s, %" PRIu64 " tasks", scenario, w->tasks);
-    double median = bench_median(w->samples, w->repeats);
-    printf("%-16s %" PRIu64 " tasks: %.1f ns each (median of %" PRIu64 ", %.1f to %.1f)\n",
-           scenario, w->tasks, median, w->repeats, w->samples[0], w->samples[w->repeats - 1]);
-    bench_result(name, "coir", w->workers, "ns per task", median, count);
+    bench_result_tasks(scenario, "coir", w->workers, w->tasks, w->samples, w->repeats, count);
     return 0;
 }
 

@@ -8,7 +8,7 @@
  * into the task. The figures are percentiles of the differences.
  */
 
-#include "measure.h"
+#include "latency.h"
 
 #include <coir.h>
 #include <pthread.h>
@@ -68,16 +68,6 @@ static int first(void *arg)
     return rc;
 }
 
-static void report(work *w)
-{
-    double median = bench_median(w->samples, w->messages);
-    double p99 = bench_percentile(w->samples, w->messages, 99);
-    printf("wake latency: median %.0f ns, p99 %.0f, max %.0f\n", median, p99,
-           w->samples[w->messages - 1]);
-    bench_result("wake latency, median", "coir", w->workers, "ns", median, w->messages);
-    bench_result("wake latency, p99", "coir", w->workers, "ns", p99, w->messages);
-}
-
 int main(int argc, char **argv)
 {
     work w = {.messages = 1000, .pause = 1000, .workers = 1};
@@ -103,7 +93,7 @@ int main(int argc, char **argv)
         rc = coir_run(&opt, first, &w);
     }
     if (rc == 0)
-        report(&w);
+        latency_report_wakes("coir", w.workers, w.samples, w.messages);
     else
         fprintf(stderr, "wake_latency: %s\n", coir_strerror(rc));
     free(w.samples);

@@ -8,12 +8,11 @@
  * slot and switches to the next sender; the last one switches to the receiver, which takes them all.
  */
 
-#include "../measure.h"
-
+#include "../work.h"
 #include "switch.h"
 
 typedef struct work {
-    uint64_t senders, items, capacity, repeats;
+    uint64_t senders, items, capacity, repeats, steps;
     floor_context *contexts; /* the senders, then the receiver */
     floor_context home;
     char *stacks;
@@ -38,7 +37,7 @@ static void send_buffered(floor_context *self)
             w->sender = self;
             floor_switch(self, &w->contexts[w->senders]);
         }
-        w->ring[w->tail++ & w->mask] = i + 1;
+        w->ring[w->tail++ & w->mask] = bench_hash(i + 1, w->steps);
     }
     leave(self, w, self + 1); /* after the last sender the receiver */
 }
@@ -64,7 +63,7 @@ static void send_slot(floor_context *self)
     uint64_t number = (uint64_t)(self - w->contexts);
     uint64_t begin = number * w->items / w->senders, end = (number + 1) * w->items / w->senders;
     for (uint64_t i = begin; i < end; i++) {
-        w->ring[number] = i + 1;
+        w->ring[number] = bench_hash(i + 1, w->steps);
         floor_give_way(self);
     }
     w->ring[number] = 0;
@@ -115,9 +114,10 @@ int main(int argc, char **argv)
         {.letter = 't', .help = "senders", .number = &w.senders, .min = 1, .max = 100000},
         {.letter = 'n', .help = "items in all", .number = &w.items, .min = 1, .max = 1000000000},
         {.letter = 'b', .help = "capacity of the ring", .number = &w.capacity, .max = 65536},
+        {.letter = 'x', .help = "steps of work per item", .number = &w.steps, .max = 1000000},
         {.letter = 'r', .help = "repetitions", .number = &w.repeats, .min = 1, .max = 1000000},
     };
-    bench_parse(argc, argv, "many senders, one receiver, by hand", options, 4);
+    bench_parse(argc, argv, "many senders, one receiver, by hand", options, sizeof options / sizeof *options);
     w.mask = 1;
     while (w.mask < w.capacity)
         w.mask *= 2;
@@ -134,13 +134,5 @@ int main(int argc, char **argv)
         transfer(&w);
         samples[i] = (double)(bench_now() - start) / (double)w.items;
     }
-    if (w.sum != w.repeats * (w.items * (w.items + 1) / 2)) {
-        fprintf(stderr, "fanin: the items add up to %" PRIu64 "\n", w.sum);
-        return 1;
-    }
-    char scenario[64] = "fanin";
-    if (w.capacity > 0)
-        snprintf(scenario, sizeof scenario, "fanin, capacity %" PRIu64, w.capacity);
-    bench_result_median(scenario, "floor", 1, "ns per item", samples, w.repeats, w.sum);
-    return 0;
+    return bench_result_items("fanin", "floor", 1, w.items, w.capacity, w.steps, samples, w.repeats, w.sum) ? 0 : 1;
 }

@@ -8,12 +8,11 @@
  * receivers have their turns, each switching to the next, and the last one to the sender.
  */
 
-#include "../measure.h"
-
+#include "../work.h"
 #include "switch.h"
 
 typedef struct work {
-    uint64_t receivers, items, capacity, repeats;
+    uint64_t receivers, items, capacity, repeats, steps;
     floor_context *contexts; /* the receivers, then the sender */
     floor_context home;
     char *stacks;
@@ -44,7 +43,7 @@ static void receive_buffered(floor_context *self)
     uint64_t number = (uint64_t)(self - w->contexts), sum = 0;
     for (;;) {
         while (w->head != w->tail)
-            sum += w->ring[w->head++ & w->mask];
+            sum += bench_hash(w->ring[w->head++ & w->mask], w->steps);
         if (w->closed)
             break;
         floor_switch(self, &w->contexts[w->receivers]);
@@ -72,7 +71,7 @@ static void receive_slot(floor_context *self)
     work *w = self->arg;
     uint64_t number = (uint64_t)(self - w->contexts), sum = 0;
     while (!w->closed) {
-        sum += w->ring[number];
+        sum += bench_hash(w->ring[number], w->steps);
         floor_give_way(self);
     }
     w->cells[number] += sum;
@@ -101,9 +100,10 @@ int main(int argc, char **argv)
         {.letter = 't', .help = "receivers", .number = &w.receivers, .min = 1, .max = 100000},
         {.letter = 'n', .help = "items in all", .number = &w.items, .min = 1, .max = 1000000000},
         {.letter = 'b', .help = "capacity of the ring", .number = &w.capacity, .max = 65536},
+        {.letter = 'x', .help = "steps of work per item", .number = &w.steps, .max = 1000000},
         {.letter = 'r', .help = "repetitions", .number = &w.repeats, .min = 1, .max = 1000000},
     };
-    bench_parse(argc, argv, "one sender, many receivers, by hand", options, 4);
+    bench_parse(argc, argv, "one sender, many receivers, by hand", options, sizeof options / sizeof *options);
     w.mask = 1;
     while (w.mask < w.capacity)
         w.mask *= 2;
@@ -124,13 +124,5 @@ int main(int argc, char **argv)
     uint64_t sum = 0;
     for (uint64_t i = 0; i < w.receivers; i++)
         sum += w.cells[i];
-    if (sum != w.repeats * (w.items * (w.items + 1) / 2)) {
-        fprintf(stderr, "fanout: the items add up to %" PRIu64 "\n", sum);
-        return 1;
-    }
-    char scenario[64] = "fanout";
-    if (w.capacity > 0)
-        snprintf(scenario, sizeof scenario, "fanout, capacity %" PRIu64, w.capacity);
-    bench_result_median(scenario, "floor", 1, "ns per item", samples, w.repeats, sum);
-    return 0;
+    return bench_result_items("fanout", "floor", 1, w.items, w.capacity, w.steps, samples, w.repeats, sum) ? 0 : 1;
 }

@@ -52,7 +52,7 @@ int main(int argc, char **argv)
     uint64_t count = 0;
     for (uint64_t i = 0; i < tasks; i++)
         count += cells[i];
-    bench_result_median("spawn, group end", "floor", 1, "ns per task", samples, repeats, count);
-    bench_result_median("spawn, join each", "floor", 1, "ns per task", samples, repeats, count);
+    bench_result_tasks("spawn, group end", "floor", 1, tasks, samples, repeats, count);
+    bench_result_tasks("spawn, join each", "floor", 1, tasks, samples, repeats, count);
     return count == tasks * repeats ? 0 : 1;
 }

@@ -92,15 +92,17 @@ __asm__(".text\n"
 
 enum { FLOOR_STACK = 8192 };
 
-/* Stacks for `n` contexts, touched. */
+/* Stacks for `n` contexts, of which the page that is used is touched. */
 static inline char *floor_stacks(uint64_t n)
 {
     char *memory = mmap(NULL, n * FLOOR_STACK, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
         perror("floor: stacks");
         exit(1);
     }
+    for (uint64_t i = 1; i <= n; i++)
+        memory[i * FLOOR_STACK - 1] = 0;
     return memory;
 }
 

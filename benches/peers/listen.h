@@ -7,7 +7,7 @@
  * what they say in the end. All as in echo_server.c.
  */
 
-#include "../measure.h"
+#include "../work.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -23,7 +23,8 @@ typedef struct rest {
 } rest;
 
 typedef struct server {
-    bool edge;
+    bool edge, computes;
+    bench_busy busy;
     int epoll, listener, signals;
     uint64_t buffer_size;
     char *buffer;
@@ -126,7 +127,9 @@ static int serve(void)
 {
     struct epoll_event events[EVENTS];
     for (;;) {
-        int n = epoll_wait(s.epoll, events, EVENTS, -1);
+        if (s.computes)
+            bench_busy_portion(&s.busy);
+        int n = epoll_wait(s.epoll, events, EVENTS, s.computes ? 0 : -1);
         if (n < 0 && errno != EINTR)
             return -1;
         for (int i = 0; i < n; i++) {
@@ -165,6 +168,7 @@ int main(int argc, char **argv)
          .min = 1,
          .max = 1 << 24},
         {.letter = 'l', .help = "port to listen on; 0: a free one", .number = &port, .max = 65535},
+        {.letter = 'x', .help = "compute beside that", .flag = &s.computes},
     };
     bench_parse(argc, argv, "echo, plain epoll", options, sizeof options / sizeof *options);
     bench_raise_descriptors();
@@ -178,5 +182,6 @@ int main(int argc, char **argv)
         return 1;
     }
     listen_report(s.accepted, s.messages, s.bytes, bench_cpu() - cpu);
+    bench_busy_report(&s.busy, s.edge ? "epoll edge" : "epoll level");
     return 0;
 }

@@ -17,6 +17,7 @@ static struct {
     uint64_t buffer_size;
     char *buffer;
     uint64_t accepted, messages, bytes;
+    bench_busy busy;
 } s;
 
 typedef struct answer {
@@ -131,10 +132,19 @@ static int start(uv_tcp_t *listener, uv_poll_t stops[2], uint64_t port)
     return rc < 0 ? rc : uv_listen((uv_stream_t *)listener, SOMAXCONN, on_connection);
 }
 
+/* Once for each turn of the loop, as long as it is active. */
+static void compute(uv_idle_t *idle)
+{
+    (void)idle;
+    bench_busy_portion(&s.busy);
+}
+
 int main(int argc, char **argv)
 {
     static uv_tcp_t listener;
     static uv_poll_t stops[2];
+    static uv_idle_t idle;
+    bool computes = false;
     uint64_t port = 0;
     s.buffer_size = 1024;
     bench_option options[] = {
@@ -144,6 +154,7 @@ int main(int argc, char **argv)
          .min = 1,
          .max = 1 << 24},
         {.letter = 'l', .help = "port to listen on; 0: a free one", .number = &port, .max = 65535},
+        {.letter = 'x', .help = "compute beside that", .flag = &computes},
     };
     bench_parse(argc, argv, "echo, libuv", options, sizeof options / sizeof *options);
     bench_raise_descriptors();
@@ -152,8 +163,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "echo_server: %s\n", uv_strerror(rc));
         return 1;
     }
+    if (computes) {
+        uv_idle_init(s.loop, &idle);
+        uv_idle_start(&idle, compute);
+    }
     int64_t cpu = bench_cpu();
     uv_run(s.loop, UV_RUN_DEFAULT);
     listen_report(s.accepted, s.messages, s.bytes, bench_cpu() - cpu);
+    bench_busy_report(&s.busy, "libuv");
     return 0;
 }

@@ -15,6 +15,15 @@ static uint64_t accepted, messages_in_all, bytes_in_all;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t fewer = PTHREAD_COND_INITIALIZER;
 static uint64_t open_connections;
+static bench_busy busy;
+
+/* With -x: until the process ends. What is read of it then is a little old. */
+static void *compute(void *arg)
+{
+    for (;;)
+        bench_busy_portion(&busy);
+    return arg;
+}
 
 static void *serve(void *arg)
 {
@@ -57,12 +66,14 @@ static void accept_one(int listener)
 int main(int argc, char **argv)
 {
     uint64_t port = 0, workers = 0;
+    bool computes = false;
     bench_option options[] = {
         {.letter = 'w', .help = "cores; 0: all", .number = &workers, .max = 1024},
         {.letter = 'b', .help = "bytes of a connection's buffer", .number = &buffer_size, .min = 1, .max = 1 << 24},
         {.letter = 'l', .help = "port to listen on; 0: a free one", .number = &port, .max = 65535},
+        {.letter = 'x', .help = "compute beside that", .flag = &computes},
     };
-    bench_parse(argc, argv, "echo, a thread for each connection", options, 3);
+    bench_parse(argc, argv, "echo, a thread for each connection", options, 4);
     threads_begin(&workers);
     bench_raise_descriptors();
     int signals = listen_stop_signals(), listener = listen_here(port);
@@ -70,6 +81,9 @@ int main(int argc, char **argv)
         perror("echo_server");
         return 1;
     }
+    pthread_t computing;
+    if (computes)
+        threads_start(&computing, compute, NULL);
     int64_t cpu = bench_cpu();
     struct pollfd fds[] = {{listener, POLLIN, 0}, {signals, POLLIN, 0}, {listen_watches_input() ? 0 : -1, POLLIN, 0}};
     while (poll(fds, 3, -1) >= 0 && !fds[1].revents && !fds[2].revents)
@@ -83,5 +97,6 @@ int main(int argc, char **argv)
     while (open_connections > 0 && pthread_cond_timedwait(&fewer, &mutex, &patience) == 0)
         ;
     listen_report(accepted, messages_in_all, bytes_in_all, bench_cpu() - cpu);
+    bench_busy_report(&busy, "threads");
     return 0;
 }

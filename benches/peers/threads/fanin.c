@@ -3,6 +3,7 @@
  * fanin.c - benches/fanin.c with threads, and a channel of a mutex and conditions.
  */
 
+#include "../../work.h"
 #include "threads.h"
 
 typedef struct part {
@@ -11,7 +12,7 @@ typedef struct part {
 } part;
 
 static struct {
-    uint64_t many, items, capacity, repeats, workers;
+    uint64_t many, items, capacity, repeats, workers, steps;
     threads_chan channel;
     part *parts;
     uint64_t sum;
@@ -22,7 +23,7 @@ static void *send_share(void *arg)
     part *p = arg;
     uint64_t begin = p->number * w.items / w.many, end = (p->number + 1) * w.items / w.many;
     for (uint64_t i = begin; i < end; i++)
-        threads_send(&w.channel, i + 1);
+        threads_send(&w.channel, bench_hash(i + 1, w.steps));
     return NULL;
 }
 
@@ -55,9 +56,10 @@ int main(int argc, char **argv)
         {.letter = 't', .help = "senders", .number = &w.many, .min = 1, .max = 100000},
         {.letter = 'n', .help = "items in all", .number = &w.items, .min = 1, .max = 1000000000},
         {.letter = 'b', .help = "capacity of the channel", .number = &w.capacity, .max = 1000000},
+        {.letter = 'x', .help = "steps of work per item", .number = &w.steps, .max = 1000000},
         {.letter = 'r', .help = "repetitions", .number = &w.repeats, .min = 1, .max = 1000000},
     };
-    bench_parse(argc, argv, "many senders, one receiver", options, 5);
+    bench_parse(argc, argv, "many senders, one receiver", options, sizeof options / sizeof *options);
     threads_begin(&w.workers);
     threads_want(w.many + 1);
     w.parts = calloc(w.many, sizeof *w.parts);
@@ -73,13 +75,7 @@ int main(int argc, char **argv)
         samples[r] = (double)(bench_now() - start) / (double)w.items;
         threads_chan_destroy(&w.channel);
     }
-    if (w.sum != w.repeats * (w.items * (w.items + 1) / 2)) {
-        fprintf(stderr, "fanin: the items add up to %" PRIu64 "\n", w.sum);
-        return 1;
-    }
-    char scenario[64] = "fanin";
-    if (w.capacity > 0)
-        snprintf(scenario, sizeof scenario, "fanin, capacity %" PRIu64, w.capacity);
-    bench_result_median(scenario, "threads", w.workers, "ns per item", samples, w.repeats, w.sum);
-    return 0;
+    return bench_result_items("fanin", "threads", w.workers, w.items, w.capacity, w.steps, samples, w.repeats, w.sum)
+               ? 0
+               : 1;
 }

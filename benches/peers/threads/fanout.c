@@ -3,6 +3,7 @@
  * fanout.c - benches/fanout.c with threads, and a channel of a mutex and conditions.
  */
 
+#include "../../work.h"
 #include "threads.h"
 
 typedef struct part {
@@ -11,7 +12,7 @@ typedef struct part {
 } part;
 
 static struct {
-    uint64_t many, items, capacity, repeats, workers;
+    uint64_t many, items, capacity, repeats, workers, steps;
     threads_chan channel;
     part *parts;
     uint64_t sum;
@@ -22,7 +23,7 @@ static void *receive(void *arg)
     part *p = arg;
     uint64_t sum = 0, item;
     while (threads_recv(&w.channel, &item))
-        sum += item;
+        sum += bench_hash(item, w.steps);
     p->sum += sum;
     return NULL;
 }
@@ -54,9 +55,10 @@ int main(int argc, char **argv)
         {.letter = 't', .help = "receivers", .number = &w.many, .min = 1, .max = 100000},
         {.letter = 'n', .help = "items in all", .number = &w.items, .min = 1, .max = 1000000000},
         {.letter = 'b', .help = "capacity of the channel", .number = &w.capacity, .max = 1000000},
+        {.letter = 'x', .help = "steps of work per item", .number = &w.steps, .max = 1000000},
         {.letter = 'r', .help = "repetitions", .number = &w.repeats, .min = 1, .max = 1000000},
     };
-    bench_parse(argc, argv, "one sender, many receivers", options, 5);
+    bench_parse(argc, argv, "one sender, many receivers", options, sizeof options / sizeof *options);
     threads_begin(&w.workers);
     threads_want(w.many + 1);
     w.parts = calloc(w.many, sizeof *w.parts);
@@ -74,13 +76,7 @@ int main(int argc, char **argv)
     }
     for (uint64_t i = 0; i < w.many; i++)
         w.sum += w.parts[i].sum;
-    if (w.sum != w.repeats * (w.items * (w.items + 1) / 2)) {
-        fprintf(stderr, "fanout: the items add up to %" PRIu64 "\n", w.sum);
-        return 1;
-    }
-    char scenario[64] = "fanout";
-    if (w.capacity > 0)
-        snprintf(scenario, sizeof scenario, "fanout, capacity %" PRIu64, w.capacity);
-    bench_result_median(scenario, "threads", w.workers, "ns per item", samples, w.repeats, w.sum);
-    return 0;
+    return bench_result_items("fanout", "threads", w.workers, w.items, w.capacity, w.steps, samples, w.repeats, w.sum)
+               ? 0
+               : 1;
 }

@@ -59,7 +59,8 @@ static void *write_often(void *arg)
 static int measure(work *w, const form *f)
 {
     w->f = f;
-    w->number = w->triple = w->good = 0;
+    w->number = w->triple = 0;
+    w->good = 0;
     uint64_t sections = w->readers * f->reads + f->writes, n = w->readers + (f->writes > 0);
     for (uint64_t r = 0; r < w->repeats; r++) {
         int64_t start = bench_now();

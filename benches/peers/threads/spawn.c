@@ -45,7 +45,7 @@ int main(int argc, char **argv)
         count += cells[i];
     if (count != tasks * repeats)
         return 1;
-    bench_result_median("spawn, group end", "threads", workers, "ns per task", samples, repeats, count);
-    bench_result_median("spawn, join each", "threads", workers, "ns per task", samples, repeats, count);
+    bench_result_tasks("spawn, group end", "threads", workers, tasks, samples, repeats, count);
+    bench_result_tasks("spawn, join each", "threads", workers, tasks, samples, repeats, count);
     return 0;
 }

@@ -129,12 +129,14 @@ static inline void threads_send(threads_chan *c, uint64_t item)
     pthread_mutex_unlock(&c->mutex);
 }
 
-/* False when the channel is closed and drained. */
-static inline bool threads_recv(threads_chan *c, uint64_t *ret_item)
+/* False when the channel is closed and drained, or at the deadline (of CLOCK_REALTIME), if there is one. */
+static inline bool threads_recv_until(threads_chan *c, uint64_t *ret_item, const struct timespec *deadline)
 {
+    int error = 0;
     pthread_mutex_lock(&c->mutex);
-    while (c->count == 0 && !c->closed)
-        pthread_cond_wait(&c->items, &c->mutex);
+    while (c->count == 0 && !c->closed && !error)
+        error = deadline ? pthread_cond_timedwait(&c->items, &c->mutex, deadline)
+                         : pthread_cond_wait(&c->items, &c->mutex);
     bool got = c->count > 0;
     if (got) {
         *ret_item = c->ring[c->head];
@@ -147,6 +149,12 @@ static inline bool threads_recv(threads_chan *c, uint64_t *ret_item)
     }
     pthread_mutex_unlock(&c->mutex);
     return got;
+}
+
+/* False when the channel is closed and drained. */
+static inline bool threads_recv(threads_chan *c, uint64_t *ret_item)
+{
+    return threads_recv_until(c, ret_item, NULL);
 }
 
 static inline void threads_close(threads_chan *c)

@@ -3,7 +3,7 @@
 //! 10,000 coroutines that end at once: benches/spawn.c with may. A scope stands beside the end of a
 //! group, handles beside a join each.
 
-use coir_bench_peers_may::{check, Options};
+use coir_bench_peers_may::{check, tasks_row, want_stacks, Options};
 use may::coroutine::scope;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::Arc;
@@ -44,14 +44,24 @@ fn measure(o: &Options, scenario: &str, way: fn(&Cells)) {
             way(&cells);
             samples.push(start.elapsed().as_nanos() as f64 / tasks as f64);
         }
-        (samples, cells.iter().map(|c| u64::from(c.load(Relaxed))).sum())
+        (
+            samples,
+            cells.iter().map(|c| u64::from(c.load(Relaxed))).sum(),
+        )
     });
     check(count, tasks * repeats);
-    o.print_median("may", scenario, "ns per task", &mut samples, count);
+    o.print_median(
+        "may",
+        &tasks_row(scenario, tasks),
+        "ns per task",
+        &mut samples,
+        count,
+    );
 }
 
 fn main() {
     let o = Options::parse(&[("-n", 10_000), ("-r", 20)]);
+    want_stacks(o.get("-n"));
     measure(&o, "spawn, group end", spawn_and_end);
     measure(&o, "spawn, join each", spawn_and_join);
 }

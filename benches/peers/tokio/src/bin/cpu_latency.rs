@@ -7,13 +7,11 @@
 //! computes in a task. The ticks are those of an interval, which catches up on missed ones by
 //! default. Its timers have a resolution of 1 ms and fire late rather than early.
 
-use coir_bench_peers_tokio::{check, hash, median, percentile, Options, MICROSECOND};
+use coir_bench_peers_tokio::{hash, Options, MICROSECOND, PORTION};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{interval_at, Instant};
-
-const PORTION: u64 = 20; // us
 
 struct Work {
     portions: u64,
@@ -73,20 +71,8 @@ async fn together(o: &Options, yielding: bool) -> (Arc<Work>, Vec<f64>, u64) {
 
 fn measure(o: &Options, yielding: bool, form: &str) {
     let (work, mut samples, sum) = o.runtime_with_io().block_on(together(o, yielding));
-    check(u64::from(samples.is_empty()), 0);
-    let p50 = median(&mut samples);
-    let p99 = percentile(&samples, 99.0);
-    let (ticks, max) = (samples.len(), samples[samples.len() - 1]);
-    let work_ns = work.over.load(SeqCst) as f64 / (work.portions * PORTION) as f64;
-    println!(
-        "cpu latency, {form}: {ticks} ticks, p50 {p50:.0} ns, p99 {p99:.0}, max {max:.0}; work \
-         {work_ns:.0} ns per us"
-    );
-    for (what, value) in [("p50", p50), ("p99", p99), ("max", max)] {
-        o.print(&format!("cpu latency, {form}, {what}"), "ns", value, sum);
-    }
-    let scenario = format!("cpu latency, {form}, work");
-    o.print(&scenario, "ns per us of work", work_ns, sum);
+    let span = work.over.load(SeqCst) as f64;
+    o.print_ticks(form, &mut samples, span, sum);
 }
 
 fn main() {

@@ -6,7 +6,7 @@
 //! not wait for the receiver; for want of better it stands beside the rendezvous channels of the
 //! others.
 
-use coir_bench_peers_tokio::{check, hash, Options};
+use coir_bench_peers_tokio::{check, hash, items_row, Options};
 use std::time::Instant;
 use tokio::sync::mpsc::{channel, Receiver, Sender};
 
@@ -68,14 +68,7 @@ fn main() {
         }
     });
 
-    let wanted = (1..=items).fold(0u64, |sum, i| sum.wrapping_add(hash(i, steps)));
+    let (scenario, wanted) = items_row("fanin", items, capacity, steps);
     check(sum, wanted.wrapping_mul(repeats));
-    let mut scenario = match capacity {
-        0 => String::from("fanin"),
-        n => format!("fanin, capacity {n}"),
-    };
-    if steps > 0 {
-        scenario += ", work";
-    }
     o.print_median("tokio", &scenario, "ns per item", &mut samples, sum);
 }

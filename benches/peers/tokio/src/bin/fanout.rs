@@ -7,7 +7,7 @@
 //! least capacity of either is 1, where a send does not wait for a receiver; for want of better it
 //! stands beside the rendezvous channels of the others.
 
-use coir_bench_peers_tokio::{check, hash, Options};
+use coir_bench_peers_tokio::{check, hash, items_row, Options};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
@@ -93,15 +93,8 @@ fn measure<C, F: Future<Output = u64>>(
         }
     });
 
-    let wanted = (1..=items).fold(0u64, |sum, i| sum.wrapping_add(hash(i, steps)));
+    let (scenario, wanted) = items_row("fanout", items, capacity, steps);
     check(sum, wanted.wrapping_mul(repeats));
-    let mut scenario = match capacity {
-        0 => String::from("fanout"),
-        n => format!("fanout, capacity {n}"),
-    };
-    if steps > 0 {
-        scenario += ", work";
-    }
     o.print_median(name, &scenario, "ns per item", &mut samples, sum);
 }
 

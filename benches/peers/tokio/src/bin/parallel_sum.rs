@@ -2,33 +2,10 @@
 
 //! A sum over an array in uneven chunks, a task for each: benches/parallel_sum.c with Tokio.
 
-use coir_bench_peers_tokio::{check, Options};
+use coir_bench_peers_tokio::{check, divide, sum_of, Options};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
-
-fn sum_of(elements: &[u32]) -> u64 {
-    elements.iter().fold(0, |sum, &e| {
-        (sum ^ u64::from(e)).wrapping_mul(0xd6e8_feb8_6659_fd93)
-    })
-}
-
-fn weight(i: u64) -> u64 {
-    let x = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    1 << (x >> 40 | 64).trailing_zeros()
-}
-
-fn divide(elements: u64, count: u64) -> Vec<Range<usize>> {
-    let total: u64 = (0..count).map(weight).sum();
-    let mut before = 0;
-    (0..count)
-        .map(|i| {
-            let begin = elements * before / total;
-            before += weight(i);
-            begin as usize..(elements * before / total) as usize
-        })
-        .collect()
-}
 
 async fn together(array: &Arc<[u32]>, chunks: &[Range<usize>]) -> u64 {
     let mut handles = Vec::with_capacity(chunks.len());

@@ -5,7 +5,7 @@
 //! Keeping the handles and awaiting each is Tokio's ordinary way. It is compared with both ways
 //! of coir.
 
-use coir_bench_peers_tokio::{check, median, Options};
+use coir_bench_peers_tokio::{check, tasks_row, Options};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::Instant;
@@ -39,17 +39,8 @@ fn main() {
 
     let count = cells.iter().map(|c| u64::from(c.load(Relaxed))).sum();
     check(count, tasks * repeats);
-    let median = median(&mut samples);
-    let (least, greatest) = (samples[0], samples[samples.len() - 1]);
     for name in ["spawn, group end", "spawn, join each"] {
-        println!(
-            "{name:<16} {tasks} tasks: {median:.1} ns each (median of {repeats}, {least:.1} to \
-             {greatest:.1})"
-        );
-        let scenario = match tasks {
-            10_000 => String::from(name),
-            n => format!("{name}, {n} tasks"),
-        };
-        o.print(&scenario, "ns per task", median, count);
+        let scenario = tasks_row(name, tasks);
+        o.print_median("tokio", &scenario, "ns per task", &mut samples, count);
     }
 }

@@ -5,7 +5,7 @@
 //! tokio::time::timeout polls what is inside first, and touches the timer only if that has to wait.
 //! The channels are mpsc channels of capacity 1, in "soon" for want of a rendezvous.
 
-use coir_bench_peers_tokio::{check, Options};
+use coir_bench_peers_tokio::Options;
 use std::future::Future;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{channel, Receiver};
@@ -51,10 +51,7 @@ where
     o.runtime_with_io().block_on(async {
         let start = Instant::now();
         let sum = tokio::spawn(form(items)).await.expect("the task ends well");
-        let ns = start.elapsed().as_nanos() as f64 / items as f64;
-        check(sum, items * (items + 1) / 2);
-        println!("{scenario:<16} {ns:.1} ns per receive");
-        o.print(scenario, "ns per receive", ns, sum);
+        o.print_receives(scenario, start.elapsed().as_nanos() as f64, sum);
     });
 }
 

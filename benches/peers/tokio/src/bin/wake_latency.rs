@@ -7,7 +7,7 @@
 //! for the kernel's events. "tokio without drivers" has neither, and waits for its condition variable
 //! alone.
 
-use coir_bench_peers_tokio::{check, median, percentile, Options};
+use coir_bench_peers_tokio::{check, Options};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -38,14 +38,8 @@ fn measure(o: &Options, name: &str, runtime: Runtime) {
     let messages = o.get("-n");
     let pause = Duration::from_micros(o.get("-p"));
     let mut samples = runtime.block_on(latencies(messages, pause));
-    let count = samples.len() as u64;
-    check(count, messages);
-    let median = median(&mut samples);
-    let p99 = percentile(&samples, 99.0);
-    let max = samples[samples.len() - 1];
-    println!("wake latency: median {median:.0} ns, p99 {p99:.0}, max {max:.0}, {name}");
-    o.print_as(name, "wake latency, median", "ns", median, count);
-    o.print_as(name, "wake latency, p99", "ns", p99, count);
+    check(samples.len() as u64, messages);
+    o.print_wakes(name, &mut samples);
 }
 
 fn main() {
