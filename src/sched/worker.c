@@ -26,6 +26,9 @@
 
 #define RING_MASK (COIR__RING - 1)
 #define SEARCH_ROUNDS 32
+#define CRUMB 500 /* ns; shorter tasks cost more to fetch than they take */
+#define NAP_FIRST COIR_US(25)
+#define NAP_LAST COIR_US(100)
 #define YIELD_POLL COIR_US(10) /* between polls for a task that yields alone */
 #define PATROL_FIRST COIR_US(100)
 #define PATROL_LAST COIR_MS(10)
@@ -316,18 +319,14 @@ static coir__task *search(coir__worker *w)
         if (!t)
             coir__cpu_relax();
     }
+    if (t) {
+        w->stolen = coir__ring_size(w) + 1;
+        w->stolen_at = coir__runtime_now(rt);
+    }
     atomic_store(&rt->searching, 0);
     if (t && more_work_seen(w) && atomic_load_explicit(&rt->sleepers, memory_order_relaxed) != 0)
         coir__runtime_notify(rt);
     return t;
-}
-
-static coir__task *try_search(coir__worker *w)
-{
-    uint32_t nobody = 0;
-    if (w->solo || !atomic_compare_exchange_strong(&w->runtime->searching, &nobody, 1))
-        return NULL;
-    return search(w);
 }
 
 /* -- the patrol ------------------------------------------------------------------------------------------------- */
@@ -477,6 +476,39 @@ static void trim_now_and_then(coir__worker *w)
         worker_trim(w, now, TRIM_MOST);
     else
         w->trims = true; /* later */
+}
+
+/* How long to leave the others alone, after a look at what the last search has brought: not at all if that was worth it. */
+static int64_t nap_after(coir__worker *w)
+{
+    if (w->stolen == 0)
+        return 0;
+    bool crumbs = w->slice_start - w->stolen_at < (int64_t)w->stolen * CRUMB;
+    w->stolen = 0;
+    int64_t longer = w->nap ? w->nap * 2 : NAP_FIRST;
+    w->nap = !crumbs ? 0 : longer < NAP_LAST ? longer : NAP_LAST;
+    return w->nap;
+}
+
+/* Sleeps with the searching word: nobody wakes another searcher meanwhile. */
+static void nap(coir__worker *w, int64_t timeout)
+{
+    int64_t timer = time_to_timer(w);
+    if (worker_sleep(w, timeout < timer ? timeout : timer) == COIR__ROUSED_TO_PATROL) {
+        w->on_patrol = true;
+        w->patrol_interval = PATROL_FIRST;
+    }
+}
+
+static coir__task *try_search(coir__worker *w)
+{
+    uint32_t nobody = 0;
+    if (w->solo || !atomic_compare_exchange_strong(&w->runtime->searching, &nobody, 1))
+        return NULL;
+    int64_t pause = nap_after(w);
+    if (pause > 0)
+        nap(w, pause);
+    return search(w);
 }
 
 /* Nothing to run here. Returns a task found elsewhere, or NULL after a sleep. */

@@ -121,6 +121,9 @@ struct coir__worker {
     void *signal_stack;
     _Atomic uint32_t nowhere; /* what a switch publishes when there is nothing to publish */
     uint64_t unblock;         /* signals that this thread is to let through; a bit each */
+    uint32_t stolen;          /* tasks that the last search has brought; 0 once it is judged */
+    int64_t stolen_at;
+    int64_t nap;              /* before the next search; 0: none */
     bool on_patrol;           /* this worker keeps the patrol while it sleeps */
     int64_t patrol_interval;
     _Atomic uint64_t
@@ -202,6 +205,12 @@ COIR__INLINE bool coir__ring_is_empty(coir__worker *w)
 {
     return atomic_load_explicit(&w->head, memory_order_relaxed) ==
            atomic_load_explicit(&w->tail, memory_order_relaxed);
+}
+
+COIR__INLINE uint32_t coir__ring_size(coir__worker *w) /* owner; less if thieves are at work */
+{
+    return atomic_load_explicit(&w->tail, memory_order_relaxed) -
+           atomic_load_explicit(&w->head, memory_order_relaxed);
 }
 
 /* Whether a task may go the short way: of this runtime, no thread, not pinned; the worker need not be careful, and its slot
