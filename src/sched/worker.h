@@ -123,8 +123,8 @@ struct coir__worker {
     uint64_t unblock;         /* signals that this thread is to let through; a bit each */
     uint32_t stolen;          /* tasks that the last search has brought; 0 once it is judged */
     int64_t stolen_at;
-    int64_t nap;              /* before the next search; 0: none */
-    bool on_patrol;           /* this worker keeps the patrol while it sleeps */
+    int64_t nap;    /* before the next search; 0: none */
+    bool on_patrol; /* this worker keeps the patrol while it sleeps */
     int64_t patrol_interval;
     _Atomic uint64_t
         io_started; /* operations under way: the sum over all workers of started - ended */
