@@ -545,7 +545,7 @@ static void add_runtime(struct dump *d, coir__runtime *rt)
 
 static void add_worker(struct dump *d, coir__worker *w, unsigned index)
 {
-    uint32_t head = atomic_load_explicit(&w->head, memory_order_relaxed);
+    uint32_t head = (uint32_t)atomic_load_explicit(&w->head, memory_order_relaxed);
     uint32_t queued = atomic_load_explicit(&w->tail, memory_order_relaxed) - head;
     if (queued > COIR__RING) /* the two are not of one moment */
         queued = 0;

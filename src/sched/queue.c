@@ -11,6 +11,7 @@
 #include "sched/runtime.h"
 
 #define MASK (COIR__RING - 1)
+#define VERSION ((uint64_t)1 << 32) /* one step of the upper half of head */
 
 /* The owner's own pushes made work visible. */
 static void ring_notify(coir__worker *w)
@@ -56,13 +57,15 @@ static COIR__NOINLINE void ring_refill(coir__worker *w)
 void coir__ring_push(coir__worker *w, coir__task *t)
 {
     uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
-    uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
+    uint32_t head = (uint32_t)atomic_load_explicit(&w->head, memory_order_acquire);
     if (coir__unlikely((tail - head >= COIR__RING) | (w->overflow_count != 0))) {
         ring_overflow(w, t);
         return;
     }
     if (w->lifo_left > COIR__LIFO_MAX) /* I5 */
         w->lifo_left = COIR__LIFO_MAX;
+    if (w->deep)
+        w->deep++;
     atomic_store_explicit(&w->ring[tail & MASK], t, memory_order_relaxed);
     atomic_store_explicit(&w->tail, tail + 1, memory_order_release); /* pairs with thieves */
     ring_notify(w);
@@ -80,39 +83,121 @@ COIR__INLINE void ring_prefetch(coir__worker *w, uint32_t head, uint32_t tail)
 coir__task *coir__ring_pop(coir__worker *w)
 {
     uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
-    uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
+    uint64_t head = atomic_load_explicit(&w->head, memory_order_acquire);
     for (;;) {
-        if (head == tail) {
+        uint32_t at = (uint32_t)head;
+        if (at == tail) {
             if (coir__likely(w->overflow_count == 0))
                 return NULL;
             ring_refill(w);
             tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
         }
-        coir__task *t = atomic_load_explicit(&w->ring[head & MASK], memory_order_relaxed);
+        coir__task *t = atomic_load_explicit(&w->ring[at & MASK], memory_order_relaxed);
+        uint64_t after = coir__ring_after(head, 1);
         if (w->solo) {
-            ring_prefetch(w, head + 1, tail);
-            atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
+            ring_prefetch(w, at + 1, tail);
+            atomic_store_explicit(&w->head, after, memory_order_relaxed);
             return t;
         }
-        if (atomic_compare_exchange_weak_explicit(&w->head, &head, head + 1, memory_order_acq_rel,
+        if (atomic_compare_exchange_weak_explicit(&w->head, &head, after, memory_order_acq_rel,
                                                   memory_order_acquire)) {
             if (!COIR__TSAN) /* a thief may take them meanwhile: what is fetched is only a guess */
-                ring_prefetch(w, head + 1, tail);
+                ring_prefetch(w, at + 1, tail);
             return t;
         }
     }
 }
 
+/* -- the newest first ------------------------------------------------------------------------------------------- */
+
+/*
+ * The newest is the owner's as soon as the tail is before it and the version has changed after that: a thief that has seen
+ * the old version fails, one that sees the new one sees that tail. If thieves have taken all meanwhile, the tail goes back.
+ */
+static coir__task *pop_newest(coir__worker *w)
+{
+    uint32_t last = atomic_load_explicit(&w->tail, memory_order_relaxed) - 1;
+    uint64_t head = atomic_load_explicit(&w->head, memory_order_acquire);
+    if ((uint32_t)head == last + 1)
+        return NULL;
+    coir__task *t = atomic_load_explicit(&w->ring[last & MASK], memory_order_relaxed);
+    atomic_store_explicit(&w->tail, last, memory_order_relaxed);
+    if (w->solo)
+        return t;
+    while (!atomic_compare_exchange_weak_explicit(&w->head, &head, head + 2 * VERSION,
+                                                  memory_order_acq_rel, memory_order_acquire))
+        if ((uint32_t)head == last + 1) {
+            atomic_store_explicit(&w->tail, last + 1, memory_order_release);
+            return NULL;
+        }
+    return t;
+}
+
+coir__task *coir__ring_pop_deep(coir__worker *w)
+{
+    uint32_t size = coir__ring_size(w);
+    if (w->deep > size) /* thieves, or turns of the oldest */
+        w->deep = size;
+    if (w->deep > 0) {
+        w->deep--;
+        coir__task *t = pop_newest(w);
+        if (t)
+            return t;
+    }
+    return coir__ring_pop(w);
+}
+
+/* Turns the order of the last n round. */
+static void ring_reverse(coir__worker *w, uint32_t tail, uint32_t n)
+{
+    for (uint32_t i = tail - n, k = tail - 1; n > 1; i++, k--, n -= 2) {
+        coir__task *t = atomic_load_explicit(&w->ring[i & MASK], memory_order_relaxed);
+        coir__task *u = atomic_load_explicit(&w->ring[k & MASK], memory_order_relaxed);
+        atomic_store_explicit(&w->ring[i & MASK], u, memory_order_relaxed);
+        atomic_store_explicit(&w->ring[k & MASK], t, memory_order_relaxed);
+    }
+}
+
+void coir__ring_deepen(coir__worker *w, uint32_t n)
+{
+    uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&w->head, memory_order_acquire);
+    if (n >= tail - (uint32_t)head || w->overflow_count != 0)
+        return; /* nothing is older; or they are not in the ring */
+    if (n > 1 && w->solo) {
+        ring_reverse(w, tail, n);
+    } else if (n > 1) {
+        if (!atomic_compare_exchange_strong_explicit(&w->head, &head, head + VERSION,
+                                                     memory_order_acquire, memory_order_relaxed))
+            return; /* a thief: the order does not matter that much */
+        ring_reverse(w, tail, n);
+        atomic_store_explicit(&w->head, head + 2 * VERSION, memory_order_release);
+    }
+    if (w->deep == 0) {
+        w->deep = n; /* else they have been counted as they came */
+        w->deep_since = w->slice_start;
+        w->deep_turns = 0;
+    }
+}
+
+/* -- thieves ---------------------------------------------------------------------------------------------------- */
+
 coir__task *coir__ring_steal(coir__worker *from, coir__worker *to)
 {
     uint32_t to_tail = atomic_load_explicit(&to->tail, memory_order_relaxed);
-    uint32_t room = COIR__RING - (to_tail - atomic_load_explicit(&to->head, memory_order_acquire));
-    uint32_t head = atomic_load_explicit(&from->head, memory_order_acquire);
+    uint32_t room = COIR__RING -
+                    (to_tail - (uint32_t)atomic_load_explicit(&to->head, memory_order_acquire));
+    uint64_t head = atomic_load_explicit(&from->head, memory_order_acquire);
     for (;;) {
         uint32_t tail = atomic_load_explicit(&from->tail, memory_order_acquire);
-        uint32_t n = tail - head;
-        if (n > COIR__RING) { /* head is old */
+        uint32_t n = tail - (uint32_t)head;
+        if (head & VERSION)
+            return NULL; /* its owner is at it; the ring is not empty, so nobody falls asleep over it */
+        if (n > COIR__RING) { /* head is old, or the owner has tried for one that is gone */
+            uint64_t old = head;
             head = atomic_load_explicit(&from->head, memory_order_acquire);
+            if (head == old)
+                return NULL;
             continue;
         }
         n -= n / 2;
@@ -120,13 +205,14 @@ coir__task *coir__ring_steal(coir__worker *from, coir__worker *to)
             n = room + 1;
         if (n == 0)
             return NULL;
-        coir__task *first = atomic_load_explicit(&from->ring[head & MASK], memory_order_relaxed);
+        uint32_t at = (uint32_t)head;
+        coir__task *first = atomic_load_explicit(&from->ring[at & MASK], memory_order_relaxed);
         for (uint32_t i = 1; i < n; i++) {
-            coir__task *t = atomic_load_explicit(&from->ring[(head + i) & MASK],
+            coir__task *t = atomic_load_explicit(&from->ring[(at + i) & MASK],
                                                  memory_order_relaxed);
             atomic_store_explicit(&to->ring[(to_tail + i - 1) & MASK], t, memory_order_relaxed);
         }
-        if (atomic_compare_exchange_strong_explicit(&from->head, &head, head + n,
+        if (atomic_compare_exchange_strong_explicit(&from->head, &head, coir__ring_after(head, n),
                                                     memory_order_acq_rel, memory_order_acquire)) {
             atomic_store_explicit(&to->tail, to_tail + n - 1, memory_order_release);
             return first;
@@ -163,7 +249,8 @@ unsigned coir__inject_take(coir__worker *w, unsigned most)
     coir__runtime *rt = w->runtime;
     unsigned taken = 0;
     uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
-    uint32_t room = COIR__RING - (tail - atomic_load_explicit(&w->head, memory_order_acquire));
+    uint32_t room = COIR__RING -
+                    (tail - (uint32_t)atomic_load_explicit(&w->head, memory_order_acquire));
     coir__lock_take(&rt->inject_lock);
     while (taken < most && taken < room && !coir__list_is_empty(&rt->inject)) {
         coir__link *link = coir__list_first(&rt->inject);

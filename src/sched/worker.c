@@ -33,6 +33,7 @@
 #define YIELD_ALONE 8          /* what such a yield takes of the budget */
 #define PATROL_FIRST COIR_US(100)
 #define PATROL_LAST COIR_MS(10)
+#define DEEP_TURNS 64 /* of the newest in the ring, at ticks, before one of the oldest */
 #define TRIM_INTERVAL COIR_MS(100) /* of a worker that is idle */
 #define TRIM_BUSY COIR_S(1)        /* of one that is not */
 #define TRIM_MOST 4096u            /* stacks at once: some milliseconds */
@@ -105,7 +106,7 @@ COIR__NOINLINE int coir__leave_keeping(coir__worker *w, coir__task *self, coir__
 
 coir__task *coir__pick_ring(coir__worker *w)
 {
-    coir__task *t = coir__ring_pop(w);
+    coir__task *t = coir__likely(w->deep == 0) ? coir__ring_pop(w) : coir__ring_pop_deep(w);
     w->lifo_left = COIR__LIFO_MAX;
     if (!t)
         t = coir__lifo_take(w);
@@ -200,20 +201,22 @@ void coir_yield(void)
         return;
     }
     coir__task *self = w->current;
-    uint32_t head = atomic_load_explicit(&w->head, memory_order_acquire);
+    uint64_t head = atomic_load_explicit(&w->head, memory_order_acquire);
     uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
     unsigned flags = atomic_load_explicit(&self->flags, memory_order_relaxed);
     if (coir__unlikely(--w->budget < 0 || atomic_load_explicit(&w->odd, memory_order_relaxed) ||
-                       head == tail || atomic_load_explicit(&w->lifo, memory_order_relaxed) ||
+                       (uint32_t)head == tail ||
+                       atomic_load_explicit(&w->lifo, memory_order_relaxed) ||
                        (flags & (COIR__TASK_PINNED | COIR__TASK_FP_ENV)) || coir__eh_in_use(w))) {
         yield_slow(w);
         return;
     }
     coir__task *next = atomic_load_explicit(&w->ring[head & RING_MASK], memory_order_relaxed);
     if (w->solo) {
-        atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
+        atomic_store_explicit(&w->head, coir__ring_after(head, 1), memory_order_relaxed);
     } else if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
-                   &w->head, &head, head + 1, memory_order_acq_rel, memory_order_relaxed))) {
+                   &w->head, &head, coir__ring_after(head, 1), memory_order_acq_rel,
+                   memory_order_relaxed))) {
         yield_slow(w);
         return;
     }
@@ -275,6 +278,18 @@ static coir__task *take_shared(coir__worker *w)
     return coir__ring_pop(w);
 }
 
+/* I8. A program's own clock may stand still, therefore the count. */
+static coir__task *take_ring(coir__worker *w)
+{
+    if (w->deep == 0)
+        return coir__ring_pop(w);
+    if (w->slice_start - w->deep_since < COIR__SLICE && w->deep_turns++ < DEEP_TURNS)
+        return coir__ring_pop_deep(w);
+    w->deep_since = w->slice_start;
+    w->deep_turns = 0;
+    return coir__ring_pop(w);
+}
+
 /* Pinned tasks and the others take turns. */
 static coir__task *take_own(coir__worker *w)
 {
@@ -291,7 +306,7 @@ static coir__task *take_own(coir__worker *w)
         return t;
     }
     w->lifo_left = COIR__LIFO_MAX;
-    if ((t = coir__ring_pop(w)) != NULL || (t = coir__lifo_take(w)) != NULL ||
+    if ((t = take_ring(w)) != NULL || (t = coir__lifo_take(w)) != NULL ||
         (t = private_take(w)) != NULL)
         return t;
     return take_shared(w);

@@ -14,10 +14,13 @@
  * there is nothing to pick, or the budget of picks is spent: then timers, I/O and the shared queue get their turn.
  *
  * I1  Only the owner writes tail, fills the slot, and touches `private`, budget and current.
- * I2  head moves by compare-and-swap (by a store where the runtime has one worker and nobody can steal).
+ * I2  head moves by compare-and-swap (by a store where the runtime has one worker and nobody can steal). Its upper half changes
+ *     when the owner takes at the tail, or changes the order: then a thief's copy is void. While it is odd nobody steals.
  * I3  A task is in one queue at most, and in none while its registers are not saved.
  * I4  The slot holds woken tasks, which have a stack; new ones go to the ring.
  * I5  While the ring is not empty, lifo_left is at most COIR__LIFO_MAX.
+ *
+ * I8  While `deep` is not 0 the oldest in the ring has its turn once in a slice, or in 64 ticks.
  *
  * Private: as long as a runtime has one worker, there is no other runtime, and no plain thread has ever called, nobody but this
  * worker can touch an object its tasks use. Then a short operation needs neither the object's lock nor a claim by
@@ -93,7 +96,7 @@ struct coir__worker {
     coir__runtime *runtime;
     struct coir__bias *bias; /* sync/bias.h; NULL: none yet */
 
-    _Alignas(64) _Atomic uint32_t head;
+    _Alignas(64) _Atomic uint64_t head; /* index, and above it the version: I2 */
     coir__task *_Atomic ring[COIR__RING];
 
     /* Owner, at every tick. */
@@ -102,12 +105,15 @@ struct coir__worker {
     coir__task *yielded;          /* to be queued when its registers are saved */
     coir__link private_;          /* pinned tasks */
     bool private_turn;
+    int64_t deep_since;        /* when the oldest in the ring had its turn */
+    uint32_t deep_turns;       /* of the newest since */
     coir__stack_cache *caches; /* by class */
     coir__task *free_tasks;    /* descriptors; see task.c */
     coir__task *full_batch;
     uint32_t free_count;
     coir__link overflow; /* what the ring had no room for, when solo */
     uint32_t overflow_count;
+    uint32_t deep; /* so many of the ring's newest go first, the newest of them before all; I8 */
     uint64_t next_id;
     uint64_t last_id;
     int64_t slice_start; /* the last look at the clock */
@@ -193,7 +199,12 @@ coir__worker *coir__worker_here(void);
 
 void coir__ring_push(coir__worker *w,
                      coir__task *t); /* owner; overflows to the shared queue; may wake a worker */
-coir__task *coir__ring_pop(coir__worker *w); /* owner */
+coir__task *coir__ring_pop(coir__worker *w); /* owner: the oldest */
+coir__task *coir__ring_pop_deep(
+    coir__worker *w); /* owner: the newest, as long as w->deep says so, else the oldest */
+
+/* Owner, who is about to wait for the last n that it has spawned: they go before what is older, in their order. */
+void coir__ring_deepen(coir__worker *w, uint32_t n);
 coir__task *coir__ring_steal(coir__worker *from,
                              coir__worker *to);             /* half of it into `to`, one returned */
 void coir__inject(coir__runtime *rt, coir__task *t);        /* any */
@@ -203,14 +214,20 @@ void coir__thread_wake(coir__task *t); /* thread.c: a plain thread that waits */
 
 COIR__INLINE bool coir__ring_is_empty(coir__worker *w)
 {
-    return atomic_load_explicit(&w->head, memory_order_relaxed) ==
+    return (uint32_t)atomic_load_explicit(&w->head, memory_order_relaxed) ==
            atomic_load_explicit(&w->tail, memory_order_relaxed);
 }
 
 COIR__INLINE uint32_t coir__ring_size(coir__worker *w) /* owner; less if thieves are at work */
 {
     return atomic_load_explicit(&w->tail, memory_order_relaxed) -
-           atomic_load_explicit(&w->head, memory_order_relaxed);
+           (uint32_t)atomic_load_explicit(&w->head, memory_order_relaxed);
+}
+
+/* A head after n more were taken. */
+COIR__INLINE uint64_t coir__ring_after(uint64_t head, uint32_t n)
+{
+    return (head & ~(uint64_t)UINT32_MAX) | (uint32_t)(head + n);
 }
 
 /* Whether a task may go the short way: of this runtime, no thread, not pinned; the worker need not be careful, and its slot

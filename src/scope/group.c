@@ -462,6 +462,8 @@ static int group_wait_empty(coir__group *g)
     if (coir__must_attend(self))
         coir__scope_look(w, self);
     coir__lock_take(&g->lock);
+    if (g->count > 0 && w->rt != 0)
+        coir__ring_deepen(w, g->count);
     while (g->count > 0) {
         coir__wait_queue(self, &g->waiters, NULL);
         coir__park_shielded(w, self, &g->lock, COIR__WAIT_GROUP);
