@@ -173,11 +173,8 @@ void coir__ring_deepen(coir__worker *w, uint32_t n)
         ring_reverse(w, tail, n);
         atomic_store_explicit(&w->head, head + 2 * VERSION, memory_order_release);
     }
-    if (w->deep == 0) {
-        w->deep = n; /* else they have been counted as they came */
-        w->deep_since = w->slice_start;
-        w->deep_turns = 0;
-    }
+    if (w->deep == 0) /* else they have been counted as they came */
+        w->deep = n;
 }
 
 /* -- thieves ---------------------------------------------------------------------------------------------------- */

@@ -281,9 +281,8 @@ static coir__task *take_shared(coir__worker *w)
 /* I8. A program's own clock may stand still, therefore the count. */
 static coir__task *take_ring(coir__worker *w)
 {
-    if (w->deep == 0)
-        return coir__ring_pop(w);
-    if (w->slice_start - w->deep_since < COIR__SLICE && w->deep_turns++ < DEEP_TURNS)
+    if (w->deep != 0 && w->slice_start - w->deep_since < COIR__SLICE &&
+        w->deep_turns++ < DEEP_TURNS)
         return coir__ring_pop_deep(w);
     w->deep_since = w->slice_start;
     w->deep_turns = 0;

@@ -2,6 +2,9 @@
 /* test_yield.c - going behind everything runnable. */
 #include "sched_test.h"
 
+#include <coir/debug.h>
+#include <coir/loop.h>
+
 #include <coir/net.h>
 
 typedef struct trace {
@@ -357,6 +360,45 @@ TASK_TEST(maybe_yield_is_a_cancel_point_and_yield_is_not)
     coir_yield();
     CHECK_EQ(coir_scope_end(&s, 0), 0);
     CHECK_GE(coir_maybe_yield(), 0);
+}
+
+/* -- alone -------------------------------------------------------------------------------------------------- */
+
+static atomic_long looks;
+
+static int64_t counting_clock(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&looks, 1);
+    return COIR_S(1000);
+}
+
+static int yield_alone(void *arg)
+{
+    const unsigned *workers = arg;
+    enum { N = 12800 };
+    coir_metrics before, after;
+    CHECK_EQ(coir_metrics_read(&before), 0);
+    long looks_before = atomic_load(&looks);
+    for (int i = 0; i < N; i++)
+        coir_yield();
+    if (*workers == 1) {
+        CHECK_LE(atomic_load(&looks) - looks_before, N / 10);
+        CHECK_GE(atomic_load(&looks) - looks_before, N / 128);
+    }
+    CHECK_EQ(coir_metrics_read(&after), 0);
+    CHECK_EQ(after.steals, before.steals);
+    return 0;
+}
+
+TEST(a_task_that_yields_alone_looks_at_the_clock_now_and_then_and_is_not_stolen)
+{
+    coir_clock clock = {.now = counting_clock};
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        coir_options o = {.workers = workers, .clock = &clock};
+        unsetenv("COIR_WORKERS");
+        CHECK_EQ(coir_run(&o, yield_alone, &workers), 0);
+    }
 }
 
 /* -- threads ------------------------------------------------------------------------------------------------ */
