@@ -5,6 +5,9 @@
  * The ring is that of Go's scheduler in idea: the owner pushes at the tail, everybody takes at the head by
  * compare-and-swap; a thief copies half of it into its own ring before it claims it, and forgets the copy if it loses.
  *
+ * A task that waits for its group has its children taken at the tail, the newest first, before what is older: depth before
+ * breadth. There the owner changes the version in the head (I2), which makes thieves forget their copies.
+ *
  * Who makes work visible (ring, shared queue) and who goes to sleep are a store-load pair: push, fence, look for sleepers;
  * declare sleep, fence, look for work. At least one sees the other.
  */

@@ -6,7 +6,8 @@
  * tasks directly and comes back here when there is nothing to pick or the budget is spent.
  *
  * Going to sleep: declare it, fence, look once more at everything that others fill, then poll the kernel without end. One
- * worker at a time searches (steals); the one that finds work wakes the next searcher if there is more. One of the
+ * worker at a time searches (steals); the one that finds work wakes the next searcher if there is more. One whose last
+ * booty was crumbs, tasks that took less time than fetching them, takes a nap before the next search. One of the
  * sleepers keeps a patrol: it wakes now and then, rarer and rarer, takes over what sits in the slot of a worker that has
  * not moved, and lets its due timers fire.
  *
@@ -331,6 +332,15 @@ static coir__task *steal(coir__worker *w)
 
 static bool more_work_seen(const coir__worker *w) { return coir__work_is_seen(w->runtime); }
 
+/* Gives the searching word back; what others left to it goes to the next. */
+static void search_end(coir__worker *w)
+{
+    coir__runtime *rt = w->runtime;
+    atomic_store(&rt->searching, 0);
+    if (more_work_seen(w) && atomic_load_explicit(&rt->sleepers, memory_order_relaxed) != 0)
+        coir__runtime_notify(rt);
+}
+
 /* Looks for work elsewhere; the searching word is ours. */
 static coir__task *search(coir__worker *w)
 {
@@ -350,10 +360,18 @@ static coir__task *search(coir__worker *w)
         w->stolen = coir__ring_size(w) + 1;
         w->stolen_at = coir__runtime_now(rt);
     }
-    atomic_store(&rt->searching, 0);
-    if (t && more_work_seen(w) && atomic_load_explicit(&rt->sleepers, memory_order_relaxed) != 0)
-        coir__runtime_notify(rt);
+    if (t)
+        search_end(w);
+    else
+        atomic_store(&rt->searching, 0);
     return t;
+}
+
+/* Takes the searching word. */
+static bool try_search(coir__worker *w)
+{
+    uint32_t nobody = 0;
+    return !w->solo && atomic_compare_exchange_strong(&w->runtime->searching, &nobody, 1);
 }
 
 /* -- the patrol ------------------------------------------------------------------------------------------------- */
@@ -517,39 +535,46 @@ static int64_t nap_after(coir__worker *w)
     return w->nap;
 }
 
-/* Sleeps with the searching word: nobody wakes another searcher meanwhile. */
-static void nap(coir__worker *w, int64_t timeout)
+static bool slot_or_ring(coir__worker *w)
 {
-    int64_t timer = time_to_timer(w);
-    if (worker_sleep(w, timeout < timer ? timeout : timer) == COIR__ROUSED_TO_PATROL) {
-        w->on_patrol = true;
-        w->patrol_interval = PATROL_FIRST;
-    }
+    return !coir__ring_is_empty(w) || atomic_load_explicit(&w->lifo, memory_order_relaxed);
 }
 
-static coir__task *try_search(coir__worker *w)
+static void note_state(coir__worker *w, uint32_t state)
 {
-    uint32_t nobody = 0;
-    if (w->solo || !atomic_compare_exchange_strong(&w->runtime->searching, &nobody, 1))
-        return NULL;
-    int64_t pause = nap_after(w);
-    if (pause > 0)
-        nap(w, pause);
-    return search(w);
+    if (state != COIR__ROUSED_TO_PATROL)
+        return;
+    w->on_patrol = true;
+    w->patrol_interval = PATROL_FIRST;
+}
+
+/* Sleeps with the searching word, so that nobody wakes another searcher meanwhile, and searches then. What the kernel has
+ * completed by then is its own, and goes first. */
+static coir__task *nap(coir__worker *w, int64_t pause)
+{
+    int64_t timer = time_to_timer(w);
+    note_state(w, worker_sleep(w, pause < timer ? pause : timer));
+    if (!slot_or_ring(w))
+        return search(w);
+    search_end(w);
+    return NULL;
 }
 
 /* Nothing to run here. Returns a task found elsewhere, or NULL after a sleep. */
 static coir__task *worker_idle(coir__worker *w)
 {
-    coir__task *t = try_search(w);
+    coir__task *t = NULL;
+    if (try_search(w)) {
+        int64_t pause = nap_after(w);
+        if (pause > 0)
+            return nap(w, pause);
+        t = search(w);
+    }
     if (t)
         return t;
     trim_now_and_then(w);
     uint32_t state = sleep_watching(w, time_to_timer(w));
-    if (state == COIR__ROUSED_TO_PATROL) {
-        w->on_patrol = true;
-        w->patrol_interval = PATROL_FIRST;
-    }
+    note_state(w, state);
     if (state == COIR__ROUSED_TO_SEARCH)
         t = search(w);
     else if (w->on_patrol && state != COIR__ROUSED_TO_PATROL && (t = patrol_look(w)) != NULL)

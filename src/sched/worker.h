@@ -20,7 +20,7 @@
  * I4  The slot holds woken tasks, which have a stack; new ones go to the ring.
  * I5  While the ring is not empty, lifo_left is at most COIR__LIFO_MAX.
  *
- * I8  While `deep` is not 0 the oldest in the ring has its turn once in a slice, or in 64 ticks.
+ * I8  While newer ones in the ring go first (`deep`), the oldest has its turn once in a slice, or in 64 ticks.
  *
  * Private: as long as a runtime has one worker, there is no other runtime, and no plain thread has ever called, nobody but this
  * worker can touch an object its tasks use. Then a short operation needs neither the object's lock nor a claim by

@@ -3,6 +3,7 @@
 #include "sched_test.h"
 
 #include <coir/loop.h>
+#include <coir/net.h>
 
 /* -- order ---------------------------------------------------------------------------------------------------- */
 
@@ -263,6 +264,62 @@ TEST(thieves_that_take_naps_leave_nothing_behind)
     meeting m = {.expected = 4};
     unsetenv("COIR_WORKERS");
     CHECK_EQ(coir_run(&o, meet_children, &m), 0);
+}
+
+/* A thief reads from a pipe, runs crumbs, takes a nap; then the reading is over, while the other worker computes. */
+typedef struct reader {
+    int fds[2];
+    atomic_int reads, crumbs;
+} reader;
+
+static int read_one(void *arg)
+{
+    reader *r = arg;
+    char c;
+    CHECK_EQ(coir_read(r->fds[0], &c, 1), 1);
+    atomic_fetch_add(&r->reads, 1);
+    return 0;
+}
+
+static int crumb(void *arg)
+{
+    reader *r = arg;
+    atomic_fetch_add(&r->crumbs, 1);
+    return 0;
+}
+
+static int write_to_thieves(void *arg)
+{
+    (void)arg;
+    enum { ROUNDS = SCHED_TSAN ? 50 : 300, CRUMBS = 8 };
+    reader r = {.reads = 0};
+    CHECK_EQ(pipe(r.fds), 0);
+    for (int round = 1; round <= ROUNDS; round++) {
+        coir_group g;
+        coir_group_begin(&g, 0);
+        CHECK_EQ(coir_spawn(&g, read_one, &r), 0);
+        for (int i = 0; i < CRUMBS; i++)
+            CHECK_EQ(coir_spawn(&g, crumb, &r), 0);
+        while (atomic_load(&r.crumbs) < round * CRUMBS)
+            sched_yield();
+        for (volatile int spin = 0; spin < (round % 16) * 10000; spin++)
+            ;
+        CHECK_EQ(write(r.fds[1], "x", 1), 1);
+        while (atomic_load(&r.reads) < round)
+            sched_yield();
+        CHECK_EQ(coir_group_end(&g), 0);
+    }
+    close(r.fds[0]);
+    close(r.fds[1]);
+    return 0;
+}
+
+TEST(what_the_kernel_completes_during_a_nap_runs)
+{
+    coir_clock clock = {.now = no_time};
+    coir_options o = {.workers = 4, .clock = &clock};
+    unsetenv("COIR_WORKERS");
+    CHECK_EQ(coir_run(&o, write_to_thieves, NULL), 0);
 }
 
 TEST_MAIN("sched_family")
