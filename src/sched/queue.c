@@ -96,14 +96,13 @@ coir__task *coir__ring_pop(coir__worker *w)
             tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
         }
         coir__task *t = atomic_load_explicit(&w->ring[at & MASK], memory_order_relaxed);
-        uint64_t after = coir__ring_after(head, 1);
         if (w->solo) {
             ring_prefetch(w, at + 1, tail);
-            atomic_store_explicit(&w->head, after, memory_order_relaxed);
+            atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
             return t;
         }
-        if (atomic_compare_exchange_weak_explicit(&w->head, &head, after, memory_order_acq_rel,
-                                                  memory_order_acquire)) {
+        if (atomic_compare_exchange_weak_explicit(&w->head, &head, coir__ring_after(head, 1),
+                                                  memory_order_acq_rel, memory_order_acquire)) {
             if (!COIR__TSAN) /* a thief may take them meanwhile: what is fetched is only a guess */
                 ring_prefetch(w, at + 1, tail);
             return t;

@@ -224,7 +224,7 @@ COIR__INLINE uint32_t coir__ring_size(coir__worker *w) /* owner; less if thieves
            (uint32_t)atomic_load_explicit(&w->head, memory_order_relaxed);
 }
 
-/* A head after n more were taken. */
+/* A head after n more were taken; with one worker there are no versions, and adding will do. */
 COIR__INLINE uint64_t coir__ring_after(uint64_t head, uint32_t n)
 {
     return (head & ~(uint64_t)UINT32_MAX) | (uint32_t)(head + n);
