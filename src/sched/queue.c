@@ -14,6 +14,8 @@
 #include "sched/runtime.h"
 
 #define MASK (COIR__RING - 1)
+#define DESCRIPTORS_AHEAD 6u /* of what is fetched before it is needed */
+#define STACKS_AHEAD 3u
 #define VERSION ((uint64_t)1 << 32) /* one step of the upper half of head */
 
 /* The owner's own pushes made work visible. */
@@ -74,13 +76,25 @@ void coir__ring_push(coir__worker *w, coir__task *t)
     ring_notify(w);
 }
 
-/* Brings closer what will be touched when the next two are switched to: the stack of one, the descriptor of the other. */
+/* Brings closer what will be touched soon: the next one's stack, and in a long queue the descriptors of those behind it. */
 COIR__INLINE void ring_prefetch(coir__worker *w, uint32_t head, uint32_t tail)
 {
-    if (head != tail)
+    uint32_t n = tail - head;
+    if (n == 0)
+        return;
+    if (n <= DESCRIPTORS_AHEAD) {
         coir__prefetch(atomic_load_explicit(&w->ring[head & MASK], memory_order_relaxed)->ctx.sp);
-    if (tail - head > 1)
-        coir__prefetch(atomic_load_explicit(&w->ring[(head + 1) & MASK], memory_order_relaxed));
+        return;
+    }
+    const char *t = (const char *)atomic_load_explicit(&w->ring[(head + DESCRIPTORS_AHEAD) & MASK],
+                                                       memory_order_relaxed);
+    coir__prefetch(t);
+    coir__prefetch(t + 64);
+    coir__prefetch(t + 128);
+    const char *sp =
+        atomic_load_explicit(&w->ring[(head + STACKS_AHEAD) & MASK], memory_order_relaxed)->ctx.sp;
+    coir__prefetch(sp);
+    coir__prefetch(sp + 64);
 }
 
 coir__task *coir__ring_pop(coir__worker *w)

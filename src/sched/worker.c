@@ -213,7 +213,7 @@ void coir_yield(void)
         return;
     }
     coir__task *next = atomic_load_explicit(&w->ring[head & RING_MASK], memory_order_relaxed);
-    if (w->solo) {
+    if (coir__likely(w->solo)) {
         atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
     } else if (coir__unlikely(!atomic_compare_exchange_strong_explicit(
                    &w->head, &head, coir__ring_after(head, 1), memory_order_acq_rel,
