@@ -33,6 +33,7 @@ typedef struct ops {
 
 #define MARK ((uint64_t)1 << 63) /* in every generation, so that no address is an id */
 #define NEXT ((uint64_t)1 << 32)
+#define SPARE ((uint64_t)1 << 62) /* in none: an engine may mark an id with it */
 
 #define LINE 64
 
@@ -199,7 +200,7 @@ static COIR__COLD void put_elsewhere(coir__op *o)
 /* Into the worker's list, for the next generation. */
 static void put(coir__worker *w, coir__op *o, uint64_t generation)
 {
-    atomic_store_explicit(&o->word, (generation + NEXT) | MARK, memory_order_relaxed);
+    atomic_store_explicit(&o->word, ((generation + NEXT) & ~SPARE) | MARK, memory_order_relaxed);
     if (coir__unlikely(w->runtime != o->worker->runtime)) {
         put_elsewhere(o);
         return;

@@ -14,7 +14,8 @@
  * operations' ids. Completions come to the thread that submits, when it enters (DEFER_TASKRUN), so the registers of a
  * parked task are always saved by then, and op->state belongs to that thread.
  *
- * An operation asked to end ends with its own completion, never before: its buffer is the kernel's until then.
+ * An operation asked to end ends with its own completion, never before: its buffer is the kernel's until then. The kernel may miss
+ * it, and is asked again then (on_not_cancelled()).
  *
  * Kernels before 5.19 have epoll instead. Of liburing only what 2.3 has is used; the call that enters is made here,
  * for the flags that it does not know.
@@ -49,6 +50,7 @@
 /* user_data that is no id of an operation */
 #define NOBODY 0
 #define WAKE UINT64_MAX
+#define CANCEL ((uint64_t)1 << 62) /* in no id; with one: its cancellation */
 
 /* Of an operation; no engine uses another's numbers. */
 enum op_state {
@@ -254,16 +256,21 @@ static int64_t uring_submit(coir_loop *loop, coir_op *op, void **ret_lock)
     return COIR_OP_PENDING;
 }
 
+static void queue_cancel(uring_loop *l, uint64_t id)
+{
+    struct io_uring_sqe *sqe = entry(l);
+    io_uring_prep_cancel64(sqe, id, 0);
+    sqe->user_data = id ^ CANCEL;
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
 static void uring_cancel(coir_loop *loop, coir_op *op)
 {
     uring_loop *l = from(loop);
     if (op->state != CALLED && op->state != POLLED)
         return;
     op->state |= CANCELLED;
-    struct io_uring_sqe *sqe = entry(l);
-    io_uring_prep_cancel64(sqe, op->id, 0);
-    sqe->user_data = NOBODY;
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    queue_cancel(l, op->id);
 }
 
 /* -- completions ---------------------------------------------------------------------------------- */
@@ -342,6 +349,18 @@ static int on_operation(uring_loop *l, uint64_t id, int res)
     return (op->state & ~CANCELLED) == POLLED ? on_polled(l, op, res) : on_called(l, op, res);
 }
 
+/*
+ * The kernel has not found the operation. Mostly because it has ended, and its completion came before this one. But while it is
+ * between two waits, about to be tried again because its file has become ready, the kernel does not find it either; and if
+ * somebody else has taken what there was, it then waits again. So who is still there is cancelled once more.
+ */
+static void on_not_cancelled(uring_loop *l, uint64_t id, int res)
+{
+    const coir_op *op = res == -ENOENT ? coir_op_find(id) : NULL;
+    if (op && op->state & CANCELLED && op->state != DONE)
+        queue_cancel(l, id);
+}
+
 static void arm_wake(uring_loop *l)
 {
     struct io_uring_sqe *sqe = entry(l);
@@ -391,6 +410,8 @@ static int reap(uring_loop *l)
         io_uring_smp_store_release(cq->khead, ++head);
         if (cqe.user_data == WAKE)
             on_wake(l, &cqe);
+        else if (cqe.user_data & CANCEL)
+            on_not_cancelled(l, cqe.user_data ^ CANCEL, cqe.res);
         else if (cqe.user_data != NOBODY)
             completed += on_operation(l, cqe.user_data, cqe.res);
     }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "arch/switch.h"
 #include "support/afterwards.h"
 
 #define KIB(n) ((size_t)(n) << 10)
@@ -88,8 +89,8 @@ static bool cgroup_make(void)
 /* Runs fn in a process that is in the cgroup, and must return 0. */
 static void run_in_cgroup(coir_fn *fn, void *arg)
 {
-    if (SCHED_ASAN || SCHED_TSAN || is_emulated())
-        skip("what sanitizers and emulators need besides is not counted");
+    if (SCHED_ASAN || SCHED_TSAN || is_emulated() || COIR__CONTEXT_SIZE > 1024)
+        skip("what sanitizers, emulators and large contexts need besides is not counted");
     if (!cgroup_make())
         skip("no memory cgroup can be made here");
     afterwards remove = afterwards_begin(cgroup_remove, NULL, 60);
