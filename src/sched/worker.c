@@ -240,7 +240,10 @@ int coir_maybe_yield(void)
                                   self); /* else a loop that ignores it would never let others in */
     if (w->rt == 0)
         return 0;
-    if (coir__runtime_now(w->runtime) - w->slice_start < COIR__SLICE)
+    int64_t now = coir__runtime_now(w->runtime);
+    if (now - w->slice_start < COIR__SLICE &&
+        now < atomic_load_explicit(&w->wheel.next, memory_order_relaxed) &&
+        !w->engine->has_events(w->loop))
         return 0;
     return yield_through_base(w, self, 1);
 }

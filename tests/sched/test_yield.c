@@ -351,6 +351,45 @@ TASK_TEST(maybe_yield_returns_0_within_the_slice)
     }
 }
 
+static atomic_llong moved_by_hand;
+
+static int64_t hand_clock(void *arg)
+{
+    (void)arg;
+    return atomic_load(&moved_by_hand);
+}
+
+static int sleep_10_us(void *arg)
+{
+    CHECK_EQ(coir_sleep(COIR_US(10)), 0);
+    *(bool *)arg = true;
+    return 0;
+}
+
+static int compute_beside(void *arg)
+{
+    bool woke = false;
+    coir_group g;
+    (void)arg;
+    coir_group_begin(&g, 0);
+    CHECK_EQ(coir_spawn(&g, sleep_10_us, &woke), 0);
+    coir_yield(); /* it sleeps */
+    CHECK_EQ(coir_maybe_yield(), 0);
+    atomic_fetch_add(&moved_by_hand, COIR_US(90)); /* the slice is not over */
+    CHECK_EQ(coir_maybe_yield(), 1);
+    CHECK(woke);
+    return coir_group_end(&g);
+}
+
+TEST(maybe_yield_lets_in_who_has_slept_long_enough)
+{
+    coir_clock clock = {.now = hand_clock};
+    coir_options o = {.workers = 1, .clock = &clock};
+    unsetenv("COIR_WORKERS");
+    moved_by_hand = COIR_S(1000);
+    CHECK_EQ(coir_run(&o, compute_beside, NULL), 0);
+}
+
 TASK_TEST(maybe_yield_is_a_cancel_point_and_yield_is_not)
 {
     coir_scope s;
