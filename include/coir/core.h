@@ -214,8 +214,8 @@ COIR_API int coir_set_name(const char *name);
  * sched_yield(). From: any. Switches: yes. Cancel point: no. */
 COIR_API void coir_yield(void);
 
-/* Yields if the time slice (about 100 us) is spent, a timer is due, or I/O is known to be ready; for loops that compute. 1 if it yielded, 0 if not, or -ECANCELED.
- * From: any. Switches: yes. Cancel point: yes. */
+/* For loops that compute: yields if the time slice (about 100 us) is spent, a timer is due, or I/O is known to be ready. 1 if it
+ * yielded, 0 if not, or -ECANCELED. From: any. Switches: yes. Cancel point: yes. */
 COIR_API int coir_maybe_yield(void);
 
 /* 0, or -ECANCELED if the caller is cancelled or a deadline around it has passed. From: any. Switches: no.
