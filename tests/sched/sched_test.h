@@ -124,6 +124,24 @@ UNUSED static void threads_settle(int before, int more)
         sched_yield();
 }
 
+/* -- a meeting ------------------------------------------------------------------------------------------------
+ *
+ * Tasks that keep their workers until all are there: each is on one of its own.
+ */
+typedef struct meeting {
+    atomic_int present;
+    int expected;
+} meeting;
+
+UNUSED static int meet(void *arg)
+{
+    meeting *m = (meeting *)arg;
+    atomic_fetch_add(&m->present, 1);
+    while (atomic_load(&m->present) < m->expected)
+        sched_yield();
+    return 0;
+}
+
 /* -- progress -------------------------------------------------------------------------------------------------
  *
  * A thread that looks at a counter and fails the test, with a dump, when it has not moved for long (10 s, more under

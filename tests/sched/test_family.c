@@ -228,20 +228,6 @@ TEST(every_task_of_large_families_runs_once_beside_thieves)
 }
 
 /* Where the clock stands still all that is stolen counts as crumbs: each thief takes a nap after each. */
-typedef struct meeting {
-    atomic_int present;
-    int expected;
-} meeting;
-
-static int meet(void *arg)
-{
-    meeting *m = arg;
-    atomic_fetch_add(&m->present, 1);
-    while (atomic_load(&m->present) < m->expected)
-        sched_yield();
-    return 0;
-}
-
 static int meet_children(void *arg)
 {
     meeting *m = arg;

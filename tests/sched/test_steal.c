@@ -12,20 +12,6 @@ enum { WORKERS = 4 };
 
 /* -- rings -------------------------------------------------------------------------------------------------- */
 
-typedef struct meeting {
-    atomic_int present;
-    int expected;
-} meeting;
-
-static int meet(void *arg)
-{
-    meeting *m = arg;
-    atomic_fetch_add(&m->present, 1);
-    while (atomic_load(&m->present) < m->expected)
-        sched_yield();
-    return 0;
-}
-
 static int spawn_meeting(void *arg)
 {
     meeting *m = arg;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_rwlock.c - who may be inside together, in what order they come in, cancellation, life, misuse. */
-#include "sync/lock_tools.h"
+#include "sync/ledger.h"
 
 #include "sync/rwlock.h"
 
@@ -517,85 +517,10 @@ TEST(a_wait_for_a_lock_obeys_deadlines) { CHECK_EQ(run_on_test_clock(lock_times_
 
 /* -- exclusion ---------------------------------------------------------------------------------------------- */
 
-typedef struct ledger {
-    coir_rwlock l;
-    long left, right; /* equal, but for a moment inside a writer */
-    int rounds;
-} ledger;
-
-static void write_ledger(ledger *a, dice *d)
-{
-    long left = ++a->left;
-    if (dice_below(d, 8) == 0)
-        coir_yield();
-    CHECK_EQ(a->left, left);
-    a->right++;
-    coir_rwlock_write_unlock(&a->l);
-}
-
-static void read_ledger(ledger *a, dice *d)
-{
-    long left = a->left;
-    if (dice_below(d, 8) == 0)
-        coir_yield();
-    CHECK_EQ(a->right, left);
-    coir_rwlock_read_unlock(&a->l);
-}
-
-/* Every fourth time it writes; some waits are under a deadline that may have passed. */
-static int keep_ledger(void *arg)
-{
-    static _Atomic int number;
-    ledger *a = arg;
-    dice d = {.state = (uint64_t)atomic_fetch_add(&number, 1)};
-    int written = 0;
-    for (int i = 0; i < a->rounds; i++) {
-        bool write = dice_below(&d, 4) == 0;
-        coir_scope s;
-        coir_scope_begin(&s, dice_below(&d, 4) == 0 ? COIR_US(20) : COIR_FOREVER);
-        int rc = write ? coir_rwlock_write_lock(&a->l) : coir_rwlock_read_lock(&a->l);
-        if (rc == 0 && write)
-            write_ledger(a, &d);
-        else if (rc == 0)
-            read_ledger(a, &d);
-        rc = coir_scope_end(&s, rc);
-        CHECK(rc == 0 || rc == -ETIMEDOUT);
-        written += rc == 0 && write;
-    }
-    return written;
-}
-
-static int keep_in_group(void *arg)
-{
-    coir_group g;
-    coir_group_begin(&g, 0);
-    coir_task t = start_task(&g, keep_ledger, arg);
-    int written = keep_ledger(arg) + join_result(t);
-    CHECK_EQ(coir_group_end(&g), 0);
-    return written;
-}
-
 TASK_TEST(tasks_threads_and_runtimes_exclude_each_other)
 {
-    enum { N = 6 };
     ledger a = {.rounds = rounds_of(4000)};
-    test_thread thread;
-    other_runtime other;
-    coir_task t[N];
-    coir_group g;
-    long written = 0;
-    coir_group_begin(&g, 0);
-    thread_start(&thread, keep_ledger, &a);
-    other_start(&other, keep_in_group, &a);
-    for (int i = 0; i < N; i++)
-        t[i] = start_task(&g, keep_ledger, &a);
-    for (int i = 0; i < N; i++)
-        written += join_result(t[i]);
-    CHECK_EQ(coir_group_end(&g), 0);
-    written += thread_finish(&thread);
-    written += other_finish(&other);
-    CHECK_EQ(a.left, written);
-    CHECK_EQ(a.right, written);
+    ledger_check(&a, ledger_keep_all(&a));
     check_unused(&a.l);
 }
 
@@ -605,8 +530,7 @@ TEST(threads_need_no_runtime)
     test_thread t;
     thread_start(&t, keep_ledger, &a);
     long written = keep_ledger(&a);
-    written += thread_finish(&t);
-    CHECK_EQ(a.left, written);
+    ledger_check(&a, written + thread_finish(&t));
     check_unused(&a.l);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_rwlock_bias.c - read locks that are noted with the worker: nobody is forgotten, and nobody noted twice. */
-#include "sync/lock_tools.h"
+#include "sync/ledger.h"
 
 #include "sync/bias.h"
 #include "sync/rwlock.h"
@@ -240,70 +240,10 @@ TEST(unlocking_a_biased_lock_that_nobody_holds_is_misuse)
 
 /* -- all at once ------------------------------------------------------------------------------------------------ */
 
-typedef struct ledger {
-    coir_rwlock l;
-    long left, right; /* equal, but for a moment inside a writer */
-    int rounds;
-} ledger;
-
-/* Every eighth time it writes; readers bias the lock again and again. */
-static int keep_ledger(void *arg)
-{
-    static _Atomic int number;
-    ledger *a = arg;
-    dice d = {.state = (uint64_t)atomic_fetch_add(&number, 1)};
-    int written = 0;
-    for (int i = 0; i < a->rounds; i++) {
-        if (dice_below(&d, 8) == 0) {
-            CHECK_EQ(coir_rwlock_write_lock(&a->l), 0);
-            a->left++;
-            if (dice_below(&d, 8) == 0)
-                coir_yield();
-            a->right++;
-            coir_rwlock_write_unlock(&a->l);
-            written++;
-        } else {
-            CHECK_EQ(coir_rwlock_read_lock(&a->l), 0);
-            long left = a->left;
-            if (dice_below(&d, 4) == 0)
-                bias(&a->l);
-            if (dice_below(&d, 8) == 0)
-                coir_yield();
-            CHECK_EQ(a->right, left);
-            coir_rwlock_read_unlock(&a->l);
-        }
-    }
-    return written;
-}
-
-static int keep_in_group(void *arg)
-{
-    coir_group g;
-    coir_group_begin(&g, 0);
-    coir_task t = start_task(&g, keep_ledger, arg);
-    int written = keep_ledger(arg) + join_result(t);
-    CHECK_EQ(coir_group_end(&g), 0);
-    return written;
-}
-
 TASK_TEST(tasks_threads_and_runtimes_exclude_each_other)
 {
-    enum { N = 4 };
-    ledger a = {.rounds = rounds_of(4000)};
-    test_thread thread;
-    other_runtime other;
-    coir_task t[N];
-    long written = 0;
-    thread_start(&thread, keep_ledger, &a);
-    other_start(&other, keep_in_group, &a);
-    for (int i = 0; i < N; i++)
-        t[i] = start_task(NULL, keep_ledger, &a);
-    for (int i = 0; i < N; i++)
-        written += join_result(t[i]);
-    written += thread_finish(&thread);
-    written += other_finish(&other);
-    CHECK_EQ(a.left, written);
-    CHECK_EQ(a.right, written);
+    ledger a = {.rounds = rounds_of(4000), .while_reading = bias};
+    ledger_check(&a, ledger_keep_all(&a));
     check_free(&a.l);
 }
 
