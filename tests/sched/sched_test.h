@@ -133,7 +133,7 @@ typedef struct meeting {
     int expected;
 } meeting;
 
-UNUSED static int meet(void *arg)
+UNUSED static int attend(void *arg)
 {
     meeting *m = (meeting *)arg;
     atomic_fetch_add(&m->present, 1);

@@ -236,8 +236,8 @@ static int meet_children(void *arg)
         atomic_store(&m->present, 0);
         coir_group_begin(&g, 0);
         for (int i = 0; i < m->expected - 1; i++)
-            CHECK_EQ(coir_spawn(&g, meet, m), 0);
-        meet(m);
+            CHECK_EQ(coir_spawn(&g, attend, m), 0);
+        attend(m);
         CHECK_EQ(coir_group_end(&g), 0);
     }
     return raise_many(NULL);

@@ -20,7 +20,7 @@ static int spawn_meeting(void *arg)
         atomic_store(&m->present, 0);
         coir_group_begin(&g, 0);
         for (int i = 0; i < m->expected; i++)
-            CHECK_EQ(coir_spawn(&g, meet, m), 0);
+            CHECK_EQ(coir_spawn(&g, attend, m), 0);
         CHECK_EQ(coir_group_end(&g), 0);
     }
     return 0;
@@ -41,8 +41,8 @@ static int meet_children(void *arg)
         atomic_store(&m->present, 0);
         coir_group_begin(&g, 0);
         for (int i = 0; i < WORKERS - 1; i++)
-            CHECK_EQ(coir_spawn(&g, meet, m), 0);
-        meet(m);
+            CHECK_EQ(coir_spawn(&g, attend, m), 0);
+        attend(m);
         CHECK_EQ(coir_group_end(&g), 0);
     }
     return 0;
