@@ -172,13 +172,22 @@ static bool is_alone(coir__worker *w)
            atomic_load_explicit(&w->inbox_count, memory_order_relaxed) == 0;
 }
 
+/* No timer can become due here, and the kernel has nothing to tell: a look at either would be in vain. */
+static bool is_undisturbed(coir__worker *w)
+{
+    return atomic_load_explicit(&w->wheel.next, memory_order_relaxed) == COIR_FOREVER &&
+           atomic_load_explicit(&w->io_started, memory_order_relaxed) ==
+               atomic_load_explicit(&w->io_ended, memory_order_relaxed);
+}
+
 static void yield_slow(coir__worker *w)
 {
     if (w->rt == 0) {
         thread_yield();
         return;
     }
-    if (w->budget >= 0 && is_alone(w)) { /* goes on at once, but for every 14th time or so */
+    if (w->budget >= 0 && is_alone(w) &&
+        is_undisturbed(w)) { /* goes on at once, but for every 14th time or so */
         w->budget -= YIELD_ALONE;
         return;
     }

@@ -25,7 +25,7 @@
  *     word does not count (sync/bias.h). Who ends it sets PENDING before, and adds them up before the lock is released: so
  *     nobody finds the word free meanwhile.
  *
- * A lock becomes biased when two readers have disturbed each other, and stays unbiased for nine times as long as the end of the
+ * A lock becomes biased when a reader has been disturbed by another twice in a row, and stays unbiased for nine times as long as the end of the
  * bias has taken; so a writer loses a tenth of its time by it at most.
  *
  * Whoever waits also keeps the object in existence for a dump that looks at its holder: sync/holder.h.
@@ -70,7 +70,7 @@ COIR__INLINE bool word_enter(struct coir__rwlock *l, uint32_t *word, uint32_t to
 
 /* -- biased to readers ------------------------------------------------------------------------ */
 
-/* For a reader, who has it. Two have met at the word. */
+/* For a reader, who has it, and has met others at the word. */
 static COIR__COLD void bias_begin(struct coir__rwlock *l, coir__worker *w)
 {
     if (!coir__bias_is_possible() || !coir__bias_of(w))

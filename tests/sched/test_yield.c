@@ -381,14 +381,39 @@ static int compute_beside(void *arg)
     return coir_group_end(&g);
 }
 
-TEST(maybe_yield_lets_in_who_has_slept_long_enough)
+static void run_on_hand_clock(coir_fn *fn)
 {
     coir_clock clock = {.now = hand_clock};
     coir_options o = {.workers = 1, .clock = &clock};
     unsetenv("COIR_WORKERS");
     moved_by_hand = COIR_S(1000);
-    CHECK_EQ(coir_run(&o, compute_beside, NULL), 0);
+    CHECK_EQ(coir_run(&o, fn, NULL), 0);
 }
+
+TEST(maybe_yield_lets_in_who_has_slept_long_enough) { run_on_hand_clock(compute_beside); }
+
+/* Each time, and not only when the clock would have been read anyway. */
+static int yield_beside_sleeper(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20; i++) {
+        bool woke = false;
+        coir_group g;
+        coir_group_begin(&g, 0);
+        CHECK_EQ(coir_spawn(&g, sleep_10_us, &woke), 0);
+        coir_yield(); /* it sleeps */
+        for (int k = 0; k < i; k++)
+            coir_yield();
+        CHECK(!woke);
+        atomic_fetch_add(&moved_by_hand, COIR_US(90));
+        coir_yield();
+        CHECK(woke);
+        CHECK_EQ(coir_group_end(&g), 0);
+    }
+    return 0;
+}
+
+TEST(a_yield_lets_in_who_has_slept_long_enough) { run_on_hand_clock(yield_beside_sleeper); }
 
 TASK_TEST(maybe_yield_is_a_cancel_point_and_yield_is_not)
 {
