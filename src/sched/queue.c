@@ -283,6 +283,14 @@ unsigned coir__inject_take(coir__worker *w, unsigned most)
     return taken;
 }
 
+coir__task *coir__inject_pop(coir__worker *w)
+{
+    if (atomic_load_explicit(&w->runtime->inject_count, memory_order_relaxed) == 0)
+        return NULL;
+    coir__inject_take(w, COIR__RING / 2);
+    return coir__ring_pop(w);
+}
+
 static void private_push(coir__worker *w, coir__task *t)
 {
     coir__list_append(&w->private_, &t->wait.node.link);

@@ -7,7 +7,7 @@
  *
  * I1  While somebody has a word, others who would wake leave it to that one. So who has it and finds nobody to wake gives it
  *     back, and then looks once more: what was left to it meanwhile it sees, or the one who left it sees the word free.
- *     A searcher that takes a nap (worker.c) keeps its word for 0.1 ms at most.
+ *     A searcher that takes a nap (idle.c) keeps its word for 0.1 ms at most.
  */
 #include "sched/runtime.h"
 

@@ -209,6 +209,7 @@ coir__task *coir__ring_steal(coir__worker *from,
                              coir__worker *to);             /* half of it into `to`, one returned */
 void coir__inject(coir__runtime *rt, coir__task *t);        /* any */
 unsigned coir__inject_take(coir__worker *w, unsigned most); /* owner: moves tasks to its ring */
+coir__task *coir__inject_pop(coir__worker *w);              /* owner: the first of such */
 void coir__runnable_slow(coir__worker *w, coir__task *t);
 void coir__thread_wake(coir__task *t); /* thread.c: a plain thread that waits */
 
@@ -294,7 +295,13 @@ void coir__private_thread_end(void);
  * does not become known; it may be in a signal handler, so it gives up after a while. */
 void coir__private_look(void);
 
-/* -- leaving (worker.c) ----------------------------------------------------------------------------------------- */
+/* -- leaving (yield.c) ------------------------------------------------------------------------------------------ */
+
+/* There is nobody to give way to, as far as this worker knows. */
+bool coir__worker_is_alone(coir__worker *w);
+
+/* Gives a new task a stack; from the base. */
+void coir__pick_equip(coir__worker *w, coir__task *t);
 
 coir__task *coir__pick_ring(coir__worker *w);
 
@@ -372,6 +379,8 @@ COIR__INLINE int coir__charge(coir__worker *w, int result)
     return result;
 }
 
+/* -- the loop (worker.c) ---------------------------------------------------------------------------------------- */
+
 /* What a new stack begins with (task.c); runs tasks until one is followed by an old one. */
 void coir__task_main(void *arg);
 
@@ -384,6 +393,21 @@ bool coir__worker_pump(coir__worker *w, int64_t budget);
 
 int coir__worker_init(coir__worker *w, coir__runtime *rt, int16_t index);
 void coir__worker_destroy(coir__worker *w);
+
+/* -- nothing to run (idle.c) ------------------------------------------------------------------------------------ */
+
+/* Searches, else sleeps. Returns a task found elsewhere, or NULL: look again. */
+coir__task *coir__worker_idle(coir__worker *w);
+
+/* Whether something has come that it must not sleep over. */
+bool coir__worker_is_wanted(coir__worker *w);
+
+/* The patrol ends, because its keeper has work: whoever fills a slot, or goes to sleep, starts it again. */
+void coir__patrol_leave(coir__worker *w);
+
+/* Give back idle stacks' memory, if it is time. */
+void coir__worker_trim_idle(coir__worker *w);
+void coir__worker_trim_busy(coir__worker *w, int64_t now);
 
 /* -- waking workers (rouse.c) ------------------------------------------------------------------------------------ */
 
