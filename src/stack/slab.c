@@ -2,8 +2,8 @@
 /*
  * slab.c - mappings that hold stacks.
  *
- *   base                                                        aligned to 2 MiB, so that page tables are dense
- *   [guard|....usable....|record|colour] [guard|....usable....|record|colour] ...    64 slots or 16 MiB
+ *   base
+ *   [guard|....usable....|record|colour] [guard|....usable....|record|colour] ...   at most 64 slots, or 16 MiB
  *
  * `lazy`: address space without a promise of memory (MAP_NORESERVE), no huge pages (one touch would cost 2 MiB).
  * `grow`: inaccessible but for the highest 64 KiB of each slot, up to 16 slots, because the system promises memory for these.
@@ -20,7 +20,7 @@
 #include "stack/slab.h"
 
 #define SLAB_SIZE ((size_t)16 << 20)
-#define ALIGNMENT ((size_t)2 << 20)
+#define TABLE_SPAN ((size_t)2 << 20) /* what one page of page-table entries maps */
 #define SLOTS_MAX 64u
 #define SLOTS_GROWING 16u
 #define COLOURS 16u
@@ -41,23 +41,12 @@ coir__stack *coir__slot_record(char *slot, unsigned class_)
 
 static unsigned slots_wanted(unsigned class_, coir_stack_strategy strategy)
 {
-    size_t n = SLAB_SIZE >> class_, most = SLOTS_MAX;
+    size_t n = SLAB_SIZE / coir__slot_size(class_), most = SLOTS_MAX;
     if (strategy == COIR_STACK_GROW)
         most = SLOTS_GROWING;
     if (strategy == COIR_STACK_FIXED || n == 0)
         return 1;
     return (unsigned)(n < most ? n : most);
-}
-
-/* Cuts the middle out of a mapping that is larger by the alignment. */
-static char *cut_aligned(char *memory, size_t size)
-{
-    char *base = (char *)(((uintptr_t)memory + ALIGNMENT - 1) & ~(ALIGNMENT - 1));
-    if (base > memory)
-        munmap(memory, (size_t)(base - memory));
-    if (base < memory + ALIGNMENT)
-        munmap(base + size, (size_t)(memory + ALIGNMENT - base));
-    return base;
 }
 
 static char *map_reserved(size_t size, int protection)
@@ -66,14 +55,6 @@ static char *map_reserved(size_t size, int protection)
     char *base = mmap(NULL, size, protection, flags, -1, 0);
     if (base == MAP_FAILED)
         return NULL;
-    if ((uintptr_t)base % ALIGNMENT != 0 &&
-        size >= ALIGNMENT) { /* seldom: recent kernels align it themselves */
-        char *larger = mmap(NULL, size + ALIGNMENT, protection, flags, -1, 0);
-        if (larger != MAP_FAILED) {
-            munmap(base, size);
-            base = cut_aligned(larger, size);
-        }
-    }
     madvise(base, size, MADV_NOHUGEPAGE);
     return base;
 }
@@ -106,7 +87,7 @@ static char *map_fixed(size_t size, size_t guard)
 /* The slots that one page of page-table entries maps are guarded at once: these page tables are needed anyway. */
 static unsigned group_of_class(unsigned class_)
 {
-    size_t n = ALIGNMENT >> class_;
+    size_t n = TABLE_SPAN >> class_;
     if (n == 0)
         return 1;
     return n < SLOTS_MAX ? (unsigned)n : SLOTS_MAX;
@@ -201,7 +182,7 @@ void coir__slab_unmap(coir__slab *s)
 static void release_growing(const coir__slab *s, uint64_t slots)
 {
     for (; slots; slots &= slots - 1) {
-        char *slot = s->base + ((size_t)__builtin_ctzll(slots) << s->class_);
+        char *slot = coir__slot_at(s, (unsigned)__builtin_ctzll(slots));
         char *floor = coir__slot_first_floor(slot, s->class_);
         coir__grow_undo(coir__slot_record(slot, s->class_));
         madvise(floor, (size_t)(slot + coir__slot_size(s->class_) - floor), MADV_DONTNEED);

@@ -29,7 +29,19 @@ typedef struct coir__slab {
     uint8_t strategy; /* coir_stack_strategy; not AUTO */
 } coir__slab;
 
-COIR__INLINE size_t coir__slot_size(unsigned class_) { return (size_t)1 << class_; }
+/*
+ * The skew is for the translation buffer (TLB): it finds a page by the low bits of its number. Were slots powers of two, the tops of
+ * all stacks would have the same, and compete for a few of its places; like this each has another.
+ */
+COIR__INLINE size_t coir__slot_size(unsigned class_)
+{
+    return ((size_t)1 << class_) + COIR__STACK_SKEW;
+}
+
+COIR__INLINE char *coir__slot_at(const coir__slab *s, unsigned index)
+{
+    return s->base + index * coir__slot_size(s->class_);
+}
 
 COIR__INLINE uint64_t coir__slab_all(const coir__slab *s) { return UINT64_MAX >> (64 - s->slots); }
 

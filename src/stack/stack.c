@@ -74,7 +74,7 @@ unsigned coir__stack_class(size_t reserve)
 {
     if (reserve == 0)
         reserve = COIR__STACK_DEFAULT_RESERVE;
-    if (reserve > coir__slot_size(COIR__STACK_CLASS_MAX) - COIR__STACK_GUARD)
+    if (reserve > coir__stack_usable(COIR__STACK_CLASS_MAX))
         return 0;
     unsigned class_ = SMALLEST;
     while (coir__slot_size(class_) < reserve + coir__stack_guard(class_))
@@ -221,7 +221,7 @@ static coir__stack *stack_make(coir__stack_pool *p, struct slot slot)
 {
     coir__slab *slab = slot.slab;
     size_t size = coir__slot_size(slab->class_);
-    char *base = slab->base + slot.index * size;
+    char *base = coir__slot_at(slab, slot.index);
     coir__stack *s = coir__slot_record(base, slab->class_);
     char *bottom = base + coir__stack_guard(slab->class_);
     if (!slot.guarded)
@@ -242,7 +242,7 @@ static coir__stack *stack_make(coir__stack_pool *p, struct slot slot)
 
 static uint64_t slot_bit(const coir__stack *s)
 {
-    return (uint64_t)1 << ((size_t)(s->bottom - s->slab->base) >> s->class_);
+    return (uint64_t)1 << ((size_t)(s->bottom - s->slab->base) / coir__slot_size(s->class_));
 }
 
 /* -- pools ------------------------------------------------------------------------------------------------------ */
@@ -286,8 +286,8 @@ coir__stack_pool *coir__stack_pool_shared(void)
 static void slab_free_fibers(const coir__slab *s)
 {
     for (uint64_t made = COIR__TSAN ? coir__slab_all(s) & ~s->free : 0; made; made &= made - 1) {
-        size_t offset = (size_t)__builtin_ctzll(made) << s->class_;
-        coir__fiber_free(coir__slot_record(s->base + offset, s->class_)->fiber);
+        char *slot = coir__slot_at(s, (unsigned)__builtin_ctzll(made));
+        coir__fiber_free(coir__slot_record(slot, s->class_)->fiber);
     }
 }
 

@@ -83,11 +83,11 @@ static char *slot_in(uintptr_t word, const char *address, unsigned *ret_class)
     if (word == 0 || word & VACANT)
         return NULL;
     unsigned class_ = (unsigned)(word >> CLASS_SHIFT & 31) + COIR__STACK_CLASS_MIN;
-    uintptr_t index = ((uintptr_t)address - (word & BASE_MASK)) >> class_;
+    uintptr_t index = ((uintptr_t)address - (word & BASE_MASK)) / coir__slot_size(class_);
     if (index > (word >> SLOTS_SHIFT & 63)) /* below the base: a huge number */
         return NULL;
     *ret_class = class_;
-    return (char *)(word & BASE_MASK) + (index << class_);
+    return (char *)(word & BASE_MASK) + index * coir__slot_size(class_);
 }
 
 /* The slot of any slab that holds `address`, or NULL. */

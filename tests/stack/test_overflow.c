@@ -189,7 +189,7 @@ TEST(a_frame_that_is_not_probed_is_caught_up_to_the_size_of_the_guard)
     {
         CHECK_ABORTS(overflow_unprobed, (void *)(uintptr_t)1,
                      "coir: stack overflow in task 'unprobed'");
-        CHECK_ABORTS(overflow_unprobed, (void *)(uintptr_t)COIR__STACK_GUARD,
+        CHECK_ABORTS(overflow_unprobed, (void *)(uintptr_t)coir__stack_guard(DEFAULT_CLASS),
                      "coir: stack overflow in task 'unprobed'");
     }
 }
@@ -200,7 +200,7 @@ TEST(a_larger_one_gets_past_the_guard)
     coir__stack_pool *p = coir__stack_pool_new(strategy, 1);
     coir__stack *a = obtain(p, NULL, DEFAULT_CLASS), *b = obtain(p, NULL, DEFAULT_CLASS);
     coir__stack *lower = a < b ? a : b, *upper = a < b ? b : a;
-    far_below = upper->bottom - COIR__STACK_GUARD - 4096;
+    far_below = upper->bottom - coir__stack_guard(DEFAULT_CLASS) - 4096;
     on_stack(upper, write_far_below, NULL);
     CHECK_EQ(*far_below, 5);
     CHECK(far_below > lower->bottom && far_below < (char *)lower->top);

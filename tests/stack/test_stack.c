@@ -38,9 +38,9 @@ TEST(a_class_has_room_for_the_reserve_and_the_guard)
     }
 }
 
-TEST(the_default_is_a_slot_of_256_KiB)
+TEST(the_default_is_a_slot_of_256_KiB_and_the_skew)
 {
-    CHECK_EQ(coir__slot_size(coir__stack_class(0)), KIB(256));
+    CHECK_EQ(coir__slot_size(coir__stack_class(0)), KIB(256) + COIR__STACK_SKEW);
     CHECK_EQ(coir__stack_class(0), coir__stack_class(KIB(192)));
 }
 
@@ -109,13 +109,15 @@ TEST(the_whole_reserve_can_be_used)
     check_usable(MIB(20));
 }
 
+#define SLAB_SLOTS 63 /* of the default class: 16 MiB */
+
 TEST(stack_tops_differ_within_a_page)
 {
     coir__stack_pool *p = new_pool(1);
     coir__stack_cache cache = {0};
-    coir__stack *s[64];
+    coir__stack *s[SLAB_SLOTS];
     int seen[PAGE / 64] = {0}, used = 0;
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < SLAB_SLOTS; i++) {
         s[i] = obtain(p, &cache, DEFAULT_CLASS);
         seen[(uintptr_t)s[i]->top % PAGE / 64]++;
     }
@@ -124,7 +126,24 @@ TEST(stack_tops_differ_within_a_page)
     CHECK_EQ(used, 16);
     for (size_t i = 0; i < sizeof seen / sizeof *seen; i++)
         CHECK_LE(seen[i], 4);
-    for (int i = 0; i < 64; i++)
+    for (int i = 0; i < SLAB_SLOTS; i++)
+        give_up(p, &cache, s[i]);
+    coir__stack_pool_free(p);
+}
+
+/* By these a translation buffer finds a page: equal ones would compete. */
+TEST(page_numbers_of_stack_tops_differ_in_their_low_bits)
+{
+    coir__stack_pool *p = new_pool(1);
+    coir__stack_cache cache = {0};
+    coir__stack *s[SLAB_SLOTS];
+    uint64_t seen = 0;
+    for (int i = 0; i < SLAB_SLOTS; i++) {
+        s[i] = obtain(p, &cache, DEFAULT_CLASS);
+        seen |= (uint64_t)1 << ((uintptr_t)s[i] / PAGE % 64);
+    }
+    CHECK_EQ(__builtin_popcountll(seen), SLAB_SLOTS);
+    for (int i = 0; i < SLAB_SLOTS; i++)
         give_up(p, &cache, s[i]);
     coir__stack_pool_free(p);
 }
@@ -233,7 +252,7 @@ TEST(a_small_program_maps_one_slab)
     coir__stack_cache cache = {0};
     CHECK_EQ(coir__stack_pool_mapped(p), 0);
     CHECK_EQ(coir__stack_reserve(p, &cache, DEFAULT_CLASS), 0);
-    CHECK_EQ(coir__stack_pool_mapped(p), 64);
+    CHECK_EQ(coir__stack_pool_mapped(p), SLAB_SLOTS);
     coir__stack_pool_free(p);
 }
 
