@@ -16,6 +16,7 @@
 #define MASK (COIR__RING - 1)
 #define DESCRIPTORS_AHEAD 6u /* of what is fetched before it is needed */
 #define STACKS_AHEAD 3u
+#define OVERFLOW_AHEAD 8u
 #define VERSION ((uint64_t)1 << 32) /* one step of the upper half of head */
 
 /* The owner's own pushes made work visible. */
@@ -30,6 +31,24 @@ static void ring_notify(coir__worker *w)
         coir__runtime_notify(rt);
 }
 
+static coir__task *task_of(coir__link *link)
+{
+    return coir__container(link, coir__task, wait.node.link);
+}
+
+/* Who waits behind the ring points to the one that comes OVERFLOW_AHEAD later (its wait is over, its node free): else each would
+ * be a miss, one after the other. */
+static void overflow_point(coir__worker *w, coir__task *t)
+{
+    t->wait.node.data = NULL;
+    if (w->overflow_count > OVERFLOW_AHEAD) {
+        w->overflow_behind->wait.node.data = t;
+        w->overflow_behind = task_of(w->overflow_behind->wait.node.link.next);
+    } else if (w->overflow_count == OVERFLOW_AHEAD) {
+        w->overflow_behind = task_of(coir__list_first(&w->overflow));
+    }
+}
+
 /* With one worker what does not fit waits behind the ring, and so does what comes after it; with more it is shared. */
 static COIR__NOINLINE void ring_overflow(coir__worker *w, coir__task *t)
 {
@@ -40,6 +59,7 @@ static COIR__NOINLINE void ring_overflow(coir__worker *w, coir__task *t)
     coir__list_append(&w->overflow, &t->wait.node.link);
     if (w->overflow_count++ == 0)
         atomic_fetch_or_explicit(&w->odd, COIR__ODD_OVERFLOW, memory_order_relaxed);
+    overflow_point(w, t);
 }
 
 /* Half a ring of what waits behind it. */
@@ -51,7 +71,8 @@ static COIR__NOINLINE void ring_refill(coir__worker *w)
         coir__list_remove(link);
         link->next = NULL;
         w->overflow_count--;
-        coir__task *t = coir__container(link, coir__task, wait.node.link);
+        coir__task *t = task_of(link);
+        coir__prefetch(t->wait.node.data);
         atomic_store_explicit(&w->ring[tail++ & MASK], t, memory_order_relaxed);
     }
     atomic_store_explicit(&w->tail, tail, memory_order_relaxed);

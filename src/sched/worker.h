@@ -113,6 +113,7 @@ struct coir__worker {
     uint32_t free_count;
     coir__link overflow; /* what the ring had no room for, when solo */
     uint32_t overflow_count;
+    coir__task *overflow_behind; /* points to the next that comes, if there are enough */
     uint32_t deep; /* so many of the ring's newest go first, the newest of them before all; I8 */
     uint64_t next_id;
     uint64_t last_id;
