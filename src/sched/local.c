@@ -64,7 +64,7 @@ static void thread_key_make(void)
     }
 }
 
-static COIR__COLD coir__worker *thread_begin(void)
+COIR__COLD coir__worker *coir__worker_begin(void)
 {
     pthread_once(&thread_once, thread_key_make);
     coir__fence_init();
@@ -94,10 +94,4 @@ static COIR__COLD coir__worker *thread_begin(void)
     coir__private_thread_begin();
     coir__worker_set(w);
     return w;
-}
-
-coir__worker *coir__worker_here(void)
-{
-    coir__worker *w = coir__worker_or_null();
-    return coir__likely(w != NULL) ? w : thread_begin();
 }

@@ -258,26 +258,38 @@ COIR__INLINE coir_task coir__task_handle(coir__task *t)
 
 /* -- claims ----------------------------------------------------------------------------------------------------- */
 
+/* What a claim makes of a park word in this state; the same if it can't be claimed. */
+COIR__INLINE uint32_t coir__park_claimed(uint32_t state)
+{
+    if (coir__likely(state == COIR__PARK_WAITING) || state == COIR__PARK_SELECTED ||
+        state == COIR__PARK_HELD)
+        return COIR__PARK_ACTIVE;
+    return state == COIR__PARK_SELECTING ? COIR__PARK_CLAIMED : state;
+}
+
 /* Takes `t` out of its wait, if nobody else has. Returns the state it was in, or ACTIVE when it was too late. The
  * caller holds the lock of an object it waits for, or keeps it from ending by other means. */
 COIR__INLINE uint32_t coir__claim(coir__task *t)
 {
-    uint32_t state = COIR__PARK_WAITING;
-    if (coir__likely(atomic_compare_exchange_strong_explicit(
-            &t->park, &state, COIR__PARK_ACTIVE, memory_order_acq_rel, memory_order_relaxed)))
-        return COIR__PARK_WAITING;
-    for (;;) {
-        uint32_t to;
-        if (state == COIR__PARK_SELECTED || state == COIR__PARK_WAITING || state == COIR__PARK_HELD)
-            to = COIR__PARK_ACTIVE;
-        else if (state == COIR__PARK_SELECTING)
-            to = COIR__PARK_CLAIMED;
-        else
+    uint32_t state = COIR__PARK_WAITING, to = COIR__PARK_ACTIVE;
+    while (coir__unlikely(!atomic_compare_exchange_strong_explicit(
+        &t->park, &state, to, memory_order_acq_rel, memory_order_relaxed))) {
+        to = coir__park_claimed(state);
+        if (to == state)
             return COIR__PARK_ACTIVE;
-        if (atomic_compare_exchange_weak_explicit(&t->park, &state, to, memory_order_acq_rel,
-                                                  memory_order_relaxed))
-            return state;
     }
+    return state;
+}
+
+/* The same within a private operation (worker.h): nobody else claims meanwhile. */
+COIR__INLINE uint32_t coir__claim_private(coir__task *t)
+{
+    uint32_t state = atomic_load_explicit(&t->park, memory_order_relaxed);
+    uint32_t to = coir__park_claimed(state);
+    if (coir__unlikely(to == state))
+        return COIR__PARK_ACTIVE;
+    atomic_store_explicit(&t->park, to, memory_order_relaxed);
+    return state;
 }
 
 #endif

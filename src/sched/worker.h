@@ -193,8 +193,15 @@ COIR__INLINE coir__worker *coir__worker_or_null(void)
     return coir__likely(w != &coir__nobody) ? w : NULL;
 }
 
+/* Makes the calling thread's pseudo-worker. */
+coir__worker *coir__worker_begin(void);
+
 /* The caller's worker; a plain thread gets its pseudo-worker at its first call. Aborts when out of memory. */
-coir__worker *coir__worker_here(void);
+COIR__INLINE coir__worker *coir__worker_here(void)
+{
+    coir__worker *w = coir__worker_or_null();
+    return coir__likely(w != NULL) ? w : coir__worker_begin();
+}
 
 /* -- queues (queue.c and inline) -------------------------------------------------------------------------------- */
 

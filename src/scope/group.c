@@ -384,7 +384,7 @@ static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kep
     }
     bool last = --g->count == 0;
     if (last)
-        waiter = coir__claim_first(&g->waiters, NULL, &was);
+        waiter = coir__claim_first_way(&g->waiters, NULL, &was, private);
     coir__task *next = coir__unlikely(g->queued != 0) ? coir__limit_next(g) : NULL;
     coir__short_leave(w, &g->lock, private);
     if (coir__unlikely(next != NULL))

@@ -75,7 +75,7 @@ void coir_cond_signal(coir_cond *cond)
     coir__worker *w = coir__worker_here();
     uint32_t was = 0;
     bool private = coir__short_enter(w, &c->lock);
-    coir__node *n = coir__claim_first(&c->waiters, NULL, &was);
+    coir__node *n = coir__claim_first_way(&c->waiters, NULL, &was, private);
     coir__short_leave(w, &c->lock, private);
     if (n)
         coir__wake(w, n, was, 0);

@@ -88,7 +88,7 @@ void coir_notify_one(coir_notify *notify)
     coir__worker *w = coir__worker_here();
     uint32_t was = 0;
     bool private = coir__short_enter(w, &n->lock);
-    coir__node *met = coir__claim_first(&n->waiters, NULL, &was);
+    coir__node *met = coir__claim_first_way(&n->waiters, NULL, &was, private);
     if (!met)
         n->permit = true;
     coir__short_leave(w, &n->lock, private);

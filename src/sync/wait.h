@@ -176,14 +176,17 @@ COIR__INLINE int coir__wake_single(coir__worker *w, coir__task *t)
 }
 
 /* The first waiter of a list that could be claimed, out of the list; NULL if none. Not one of `self` (NULL: of anybody).
- * *ret_was is for coir__wake(). Nodes that can't be claimed are left to those who claimed them. */
-COIR__INLINE coir__node *coir__claim_first(coir__link *list, const coir__task *self,
-                                           uint32_t *ret_was)
+ * *ret_was is for coir__wake(). Nodes that can't be claimed are left to those who claimed them. `private`: within a private
+ * operation. */
+COIR__INLINE coir__node *coir__claim_first_way(coir__link *list, const coir__task *self,
+                                               uint32_t *ret_was, bool private)
 {
     coir__link *link = coir__list_first(list);
     while (coir__unlikely(link != NULL)) {
         coir__node *n = (coir__node *)(void *)link;
-        uint32_t was = n->task == self ? COIR__PARK_ACTIVE : coir__claim(n->task);
+        uint32_t was = n->task == self ? COIR__PARK_ACTIVE
+                       : private       ? coir__claim_private(n->task)
+                                       : coir__claim(n->task);
         if (coir__likely(was != COIR__PARK_ACTIVE)) {
             coir__list_remove(link);
             link->next = NULL;
@@ -193,6 +196,12 @@ COIR__INLINE coir__node *coir__claim_first(coir__link *list, const coir__task *s
         link = coir__list_next(list, link);
     }
     return NULL;
+}
+
+COIR__INLINE coir__node *coir__claim_first(coir__link *list, const coir__task *self,
+                                           uint32_t *ret_was)
+{
+    return coir__claim_first_way(list, self, ret_was, false);
 }
 
 /* Claims all waiters of a list and chains them; the object's lock is held. Then, without it, wakes the chain. */
