@@ -16,6 +16,7 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -28,7 +29,9 @@
 #include "stack/slab.h"
 
 #define HANDLER_STACK ((size_t)64 << 10) /* beyond what the kernel needs for the registers */
-#define FRAME_MAX ((uintptr_t)1 << 20)   /* how far below its slot a stack pointer may have got */
+#define HANDLER_LEAST                                                                              \
+    ((size_t)24 << 10) /* a program's own alternate stack is used from this size on */
+#define FRAME_MAX ((uintptr_t)1 << 20) /* how far below its slot a stack pointer may have got */
 #define FRAMES 32
 
 #ifndef AT_MINSIGSTKSZ
@@ -42,6 +45,8 @@ static unsigned users;
 static bool buried; /* see I2 */
 /* Written before the handler is installed, then constant until it is removed. */
 static struct sigaction previous[2];
+static atomic_bool
+    used_up[2]; /* the previous handler, which was to be called once (SA_RESETHAND) */
 static const coir__overflow_hooks *hooks;
 
 /* -- the interrupted context ------------------------------------------------------------------------------------ */
@@ -227,10 +232,16 @@ static void fall_to_default(int number, const siginfo_t *info)
         raise(number);
 }
 
+/* With the signals blocked that the kernel would have blocked for it. */
 static void call_previous(const struct sigaction *old, int number, siginfo_t *info, void *context)
 {
-    sigset_t mask;
+    sigset_t mask, itself;
     pthread_sigmask(SIG_BLOCK, &old->sa_mask, &mask);
+    if (old->sa_flags & SA_NODEFER && !sigismember(&old->sa_mask, number)) {
+        sigemptyset(&itself);
+        sigaddset(&itself, number);
+        pthread_sigmask(SIG_UNBLOCK, &itself, NULL);
+    }
     if (old->sa_flags & SA_SIGINFO)
         old->sa_sigaction(number, info, context);
     else
@@ -238,14 +249,22 @@ static void call_previous(const struct sigaction *old, int number, siginfo_t *in
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
+static bool is_used_up(const struct sigaction *old, atomic_bool *used)
+{
+    return old->sa_flags & (int)SA_RESETHAND && atomic_exchange(used, true);
+}
+
 static void pass_on(int number, siginfo_t *info, void *context)
 {
-    const struct sigaction *old = &previous[number == signals[0] ? 0 : 1];
+    int i = number == signals[0] ? 0 : 1;
+    const struct sigaction *old = &previous[i];
     bool is_plain = !(old->sa_flags & SA_SIGINFO);
     if (is_plain && old->sa_handler == SIG_IGN && info->si_code <= 0)
         return;
     if (is_plain && (old->sa_handler == SIG_DFL || old->sa_handler == SIG_IGN))
         fall_to_default(number, info); /* faults can't be ignored */
+    else if (is_used_up(old, &used_up[i]))
+        fall_to_default(number, info);
     else
         call_previous(old, number, info, context);
 }
@@ -291,6 +310,7 @@ static int install_locked(void)
     for (int i = 0; i < 2; i++) {
         struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
         sigemptyset(&action.sa_mask);
+        atomic_store(&used_up[i], false);
         if (sigaction(signals[i], NULL, &previous[i]) != 0 ||
             sigaction(signals[i], &action, NULL) != 0)
             return -errno;
@@ -321,13 +341,20 @@ static bool is_on_top_locked(void)
     return true;
 }
 
+static void restore_locked(int i)
+{
+    if (atomic_load(&used_up[i]))
+        previous[i].sa_handler = SIG_DFL;
+    sigaction(signals[i], &previous[i], NULL);
+}
+
 void coir__overflow_remove(void)
 {
     coir__lock_take(&lock);
     if (--users == 0) {
         buried = !is_on_top_locked();
         for (int i = 0; i < 2 && !buried; i++)
-            sigaction(signals[i], &previous[i], NULL);
+            restore_locked(i);
     }
     coir__lock_drop(&lock);
 }
@@ -339,6 +366,7 @@ void coir__overflow_remove(void)
 struct alternate {
     struct thread_bounds bounds; /* first */
     unsigned users;
+    stack_t before; /* what the thread had: none, or too little for a report */
 };
 
 _Static_assert(sizeof(struct alternate) <= HEADER, "fits");
@@ -351,17 +379,24 @@ static size_t handler_stack_size(void)
     return HANDLER_STACK + ((kernel + 4095) & ~(size_t)4095);
 }
 
+/* Or in use, so that it can't be replaced. */
+static bool is_good_enough(const stack_t *s)
+{
+    size_t least = handler_stack_size() - HANDLER_STACK + HANDLER_LEAST;
+    return !(s->ss_flags & SS_DISABLE) && (s->ss_size >= least || s->ss_flags & SS_ONSTACK);
+}
+
 int coir__overflow_thread_begin(void **keep)
 {
-    stack_t stack;
+    stack_t stack, before = {.ss_flags = SS_DISABLE};
     *keep = NULL;
-    if (sigaltstack(NULL, &stack) == 0 && !(stack.ss_flags & SS_DISABLE)) {
-        if (own && stack.ss_sp == (char *)own + HEADER) {
-            own->users++;
-            *keep = own;
-        }
+    if (sigaltstack(NULL, &before) == 0 && own && before.ss_sp == (char *)own + HEADER) {
+        own->users++;
+        *keep = own;
         return 0;
     }
+    if (is_good_enough(&before))
+        return 0;
     size_t size = handler_stack_size();
     char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
                         -1, 0);
@@ -375,6 +410,7 @@ int coir__overflow_thread_begin(void **keep)
     }
     own = (struct alternate *)(void *)memory;
     own->users = 1;
+    own->before = before;
     bounds_find(&own->bounds);
     *keep = own;
     return 0;
@@ -388,9 +424,7 @@ void coir__overflow_thread_end(void *keep)
         return;
     if (a == own)
         own = NULL;
-    if (sigaltstack(NULL, &stack) == 0 && stack.ss_sp == (char *)keep + HEADER) {
-        stack = (stack_t){.ss_flags = SS_DISABLE};
-        sigaltstack(&stack, NULL);
-    }
+    if (sigaltstack(NULL, &stack) == 0 && stack.ss_sp == (char *)keep + HEADER)
+        sigaltstack(&a->before, NULL);
     munmap(keep, handler_stack_size());
 }

@@ -203,7 +203,8 @@ int coir__overflow_install(const coir__overflow_hooks *hooks);
 /* The last user restores what was there before. */
 void coir__overflow_remove(void);
 
-/* Gives the calling thread an alternate signal stack (unless it has one), and takes it back. The memory is in `*keep`. */
+/* Gives the calling thread an alternate signal stack (unless it has one that is large enough for a report), and what it had
+ * before back. The memory is in `*keep`. */
 int coir__overflow_thread_begin(void **keep);
 void coir__overflow_thread_end(void *keep);
 

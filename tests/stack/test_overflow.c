@@ -318,6 +318,13 @@ static void set_info(int number, void (*handler)(int, siginfo_t *, void *), int 
     CHECK_EQ(sigaction(number, &a, NULL), 0);
 }
 
+static void (*current_handler(int number))(int)
+{
+    struct sigaction a;
+    CHECK_EQ(sigaction(number, NULL, &a), 0);
+    return a.sa_handler;
+}
+
 TEST(a_fault_elsewhere_goes_to_the_handler_that_was_there)
 {
     set_info(SIGSEGV, allow_with_info, 0);
@@ -455,14 +462,68 @@ TEST(a_signal_that_was_sent_has_its_usual_effect)
     }
 }
 
-/* -- installing --------------------------------------------------------------------------------------------- */
-
-static void (*current_handler(int number))(int)
+static void look_on(int number)
 {
-    struct sigaction a;
-    CHECK_EQ(sigaction(number, NULL, &a), 0);
-    return a.sa_handler;
+    if (++calls > 3 || number != SIGSEGV)
+        _exit(10);
 }
+
+TEST(a_handler_that_was_to_be_called_once_is_called_once)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rlimit none = {0, 0};
+        struct sigaction once = {.sa_handler = look_on, .sa_flags = (int)SA_RESETHAND};
+        setrlimit(RLIMIT_CORE, &none);
+        sigaction(SIGSEGV, &once, NULL);
+        coir__overflow_install(&hooks);
+        forbid();
+        *(volatile char *)forbidden =
+            1; /* the usual crash handler: says so, and lets it happen again */
+        _exit(9);
+    }
+    int status = wait_for(pid);
+    CHECK(WIFSIGNALED(status));
+    CHECK_EQ(WTERMSIG(status), SIGSEGV);
+}
+
+TEST(a_handler_that_was_called_its_once_is_not_restored)
+{
+    set_info(SIGSEGV, allow_with_info, (int)SA_RESETHAND);
+    CHECK_EQ(coir__overflow_install(&hooks), 0);
+    forbid();
+    *(volatile char *)forbidden = 5;
+    CHECK_EQ(calls, 1);
+    munmap(forbidden, PAGE);
+    coir__overflow_remove();
+    CHECK(current_handler(SIGSEGV) == SIG_DFL);
+}
+
+static volatile bool seen_itself;
+
+static void allow_and_look(int number)
+{
+    sigset_t now;
+    pthread_sigmask(SIG_BLOCK, NULL, &now);
+    seen_itself = sigismember(&now, number);
+    allow(number);
+}
+
+TEST(a_handler_that_may_be_interrupted_by_its_own_signal_may_be)
+{
+    for (int nodefer = 0; nodefer < 2; nodefer++) {
+        struct sigaction a = {.sa_handler = allow_and_look, .sa_flags = nodefer ? SA_NODEFER : 0};
+        CHECK_EQ(sigaction(SIGSEGV, &a, NULL), 0);
+        CHECK_EQ(coir__overflow_install(&hooks), 0);
+        forbid();
+        *(volatile char *)forbidden = 5;
+        CHECK_EQ(seen_itself, !nodefer);
+        munmap(forbidden, PAGE);
+        coir__overflow_remove();
+    }
+}
+
+/* -- installing --------------------------------------------------------------------------------------------- */
 
 TEST(the_last_user_restores_what_was_there)
 {
@@ -524,6 +585,44 @@ TEST(a_thread_gets_an_alternate_stack_unless_it_has_one)
     sigaltstack(NULL, &now);
     CHECK_EQ(now.ss_flags, before.ss_flags);
     CHECK_EQ(now.ss_sp, before.ss_sp);
+}
+
+#define SMALL_STACK ((size_t)8 << 10) /* what SIGSTKSZ was for long */
+
+static int overflow_with_a_small_alternate_stack(void *arg)
+{
+    fake_task task = {.name = "narrow", .file = "diver.c", .line = 15};
+    char *memory = mmap(NULL, SMALL_STACK + PAGE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    stack_t small = {.ss_sp = memory + PAGE, .ss_size = SMALL_STACK};
+    (void)arg;
+    mprotect(memory, PAGE, PROT_NONE);
+    CHECK_EQ(sigaltstack(&small, NULL), 0);
+    overflow_as(&task, fall, 0);
+    return 0;
+}
+
+TEST(an_alternate_stack_that_is_too_small_for_a_report_loses_none)
+{
+    CHECK_ABORTS(overflow_with_a_small_alternate_stack, NULL,
+                 "coir: stack overflow in task 'narrow' (192 KiB), spawned at diver.c:15\n");
+}
+
+TEST(a_small_alternate_stack_is_given_back)
+{
+    static char memory[8 << 10];
+    stack_t small = {.ss_sp = memory, .ss_size = sizeof memory}, before, now;
+    void *keep;
+    sigaltstack(NULL, &before);
+    CHECK_EQ(sigaltstack(&small, NULL), 0);
+    CHECK_EQ(coir__overflow_thread_begin(&keep), 0);
+    sigaltstack(NULL, &now);
+    CHECK(now.ss_sp != small.ss_sp);
+    coir__overflow_thread_end(keep);
+    sigaltstack(NULL, &now);
+    CHECK_EQ(now.ss_sp, small.ss_sp);
+    CHECK_EQ(now.ss_size, small.ss_size);
+    sigaltstack(&before, NULL);
 }
 
 TEST_MAIN("overflow")
