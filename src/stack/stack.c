@@ -31,11 +31,11 @@
 
 #define CREDIT_BATCH_MIN 4u
 #define CREDIT_BATCH_MAX 64u
-#define CREDIT_MAX 128u  /* in stock beyond the idle stacks */
-#define LARGE_CLASS 20u  /* from 1 MiB on nothing is kept in stock */
-#define AHEAD 8u         /* stacks that are fetched before they are needed */
-#define TRIM_CHUNK 256u  /* stacks released between two looks at the lock */
-#define TRIM_EVERY 1024u /* puts, in a pool without caches */
+#define CREDIT_MAX 128u               /* in stock beyond the idle stacks */
+#define LARGE_CLASS 20u               /* from 1 MiB on nothing is kept in stock */
+#define AHEAD 8u                      /* stacks that are fetched before they are needed */
+#define TRIM_CHUNK 256u               /* stacks released between two looks at the lock */
+#define TRIM_EVERY ((size_t)64 << 20) /* of slots put back, in a pool without caches */
 #define PAGE ((int64_t)4096)
 #define DESCRIPTOR 256 /* of a task */
 
@@ -61,7 +61,7 @@ struct coir__stack_pool {
     atomic_bool trimming;         /* one at a time */
     coir_stack_strategy strategy; /* not AUTO */
     bool trims_itself;
-    unsigned puts; /* under the lock */
+    size_t put; /* bytes of slots since it last trimmed; under the lock */
     struct stack_class classes[COIR__STACK_CLASSES];
 };
 
@@ -510,7 +510,10 @@ static void depot_push(coir__stack_pool *p, coir__stack *chain, coir__stack *las
     last->next = c->depot;
     c->depot = chain;
     c->idle += n;
-    bool trim = p->trims_itself && ++p->puts % TRIM_EVERY == 0;
+    p->put += p->trims_itself ? n << chain->class_ : 0;
+    bool trim = p->put >= TRIM_EVERY;
+    if (trim)
+        p->put = 0;
     coir__lock_drop(&p->lock);
     if (trim)
         coir__stack_pool_trim(p, SIZE_MAX);
@@ -542,6 +545,8 @@ void coir__stack_put(coir__stack_pool *p, coir__stack_cache *cache, coir__stack 
     s->untouched = false;
     s->shrunk = false;
     if (!cache) {
+        if (p->trims_itself && s->class_ >= LARGE_CLASS)
+            coir__stack_shrink(s); /* nobody else will for long */
         depot_push(p, s, s, 1);
         return;
     }

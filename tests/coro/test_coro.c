@@ -376,6 +376,39 @@ TEST(a_coroutine_has_the_stack_it_asked_for)
     fill_stack((size_t)8 << 20, 7000 / share);
 }
 
+static size_t resident(void)
+{
+    size_t size, pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    CHECK(f != NULL);
+    CHECK_EQ(fscanf(f, "%zu %zu", &size, &pages), 2);
+    fclose(f);
+    return pages * 4096;
+}
+
+static void *fill_and_yield(void *arg)
+{
+    fill((int)(intptr_t)arg);
+    coir_coro_yield(arg, NULL);
+    return NULL;
+}
+
+TEST(what_deep_coroutines_have_used_goes_back_when_they_are_freed)
+{
+    enum { N = 20, KIB = 3000 };
+    size_t before = resident();
+    coir_coro *c[N];
+    for (int i = 0; i < N; i++) {
+        c[i] = coir_coro_new(fill_and_yield, number(KIB), (size_t)8 << 20);
+        CHECK_EQ(coir_coro_resume(c[i], NULL, NULL), 0);
+    }
+    CHECK_GT(resident(), before + (size_t)N * KIB * 1024 / 2);
+    for (int i = 0; i < N; i++)
+        coir_coro_free(c[i]);
+    if (!COIR__ASAN && !COIR__TSAN) /* which have shadows of it */
+        CHECK_LT(resident(), before + (size_t)N * KIB * 1024 / 4);
+}
+
 static int overflow(void *arg)
 {
     static const coir__overflow_hooks none;
