@@ -73,13 +73,17 @@ static int refuse(const char *name, const char *value, const char *why)
     return -EINVAL;
 }
 
-static int parse_number(const char *name, const char *text, uint64_t most, uint64_t *ret)
+static int parse_number(const char *name, const char *text, uint64_t least, uint64_t most,
+                        uint64_t *ret)
 {
-    char *end;
+    char *end, why[80];
     errno = 0;
     unsigned long long n = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno != 0 || n > most)
-        return refuse(name, text, "not a number in range");
+    if (*text < '0' || *text > '9' || *end || errno != 0 || n < least || n > most) {
+        snprintf(why, sizeof why, "not a number from %llu to %llu", (unsigned long long)least,
+                 (unsigned long long)most);
+        return refuse(name, text, why);
+    }
     *ret = n;
     return 0;
 }
@@ -90,9 +94,7 @@ static int apply_workers(coir_options *o)
     uint64_t n;
     if (!text)
         return 0;
-    int rc = parse_number("COIR_WORKERS", text, COIR__WORKERS_MAX, &n);
-    if (rc == 0 && n == 0)
-        rc = refuse("COIR_WORKERS", text, "at least 1");
+    int rc = parse_number("COIR_WORKERS", text, 1, COIR__WORKERS_MAX, &n);
     if (rc == 0)
         o->workers = (unsigned)n;
     return rc;
@@ -139,13 +141,13 @@ static int apply_debug_pair(char *pair, struct debug_keys *keys)
         return refuse("COIR_DEBUG", pair, "key=value,... expected");
     *value++ = '\0';
     if (strcmp(pair, "seed") == 0)
-        return parse_number("COIR_DEBUG seed", value, UINT64_MAX, &keys->seed);
+        return parse_number("COIR_DEBUG seed", value, 0, UINT64_MAX, &keys->seed);
     if (strcmp(pair, "migrate") == 0)
-        return parse_number("COIR_DEBUG migrate", value, 1, &keys->migrate);
+        return parse_number("COIR_DEBUG migrate", value, 0, 1, &keys->migrate);
     if (strcmp(pair, "dump") == 0)
-        return parse_number("COIR_DEBUG dump", value, 1, &keys->dump);
+        return parse_number("COIR_DEBUG dump", value, 0, 1, &keys->dump);
     if (strcmp(pair, "census") == 0)
-        return parse_number("COIR_DEBUG census", value, 1, &keys->census);
+        return parse_number("COIR_DEBUG census", value, 0, 1, &keys->census);
     return refuse("COIR_DEBUG", pair, "unknown key");
 }
 
@@ -171,6 +173,14 @@ static int refuse_option(const char *what, const char *why)
     return -EINVAL;
 }
 
+static int refuse_grow(void)
+{
+    const char *why =
+        "grow works by the handler of stack overflows, which COIR_NO_OVERFLOW_HANDLER leaves out";
+    return getenv("COIR_STACK") ? refuse("COIR_STACK", "grow", why)
+                                : refuse_option("stack_strategy", why);
+}
+
 static bool engine_is_complete(const coir_engine *e)
 {
     return e->name && e->init && e->destroy && e->attempt && e->submit && e->cancel && e->poll &&
@@ -186,7 +196,7 @@ static int check_options(const coir_options *o)
     if ((unsigned)o->stack_strategy > COIR_STACK_FIXED)
         return refuse_option("stack_strategy", "unknown");
     if (o->stack_strategy == COIR_STACK_GROW && o->flags & COIR_NO_OVERFLOW_HANDLER)
-        return refuse_option("stack_strategy", "grow works by the handler of stack overflows");
+        return refuse_grow();
     if ((unsigned)o->engine > COIR_ENGINE_EPOLL)
         return refuse_option("engine", "unknown");
     if (o->flags & ~COIR_NO_OVERFLOW_HANDLER)

@@ -100,6 +100,28 @@ TEST(bad_values_of_the_environment_are_invalid_and_named)
         check_variable("COIR_DEBUG", debug[i]);
 }
 
+TEST(a_bad_number_is_told_what_would_do)
+{
+    static const char *const numbers[] = {"0", "1025", "many"};
+    char line[80];
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        clear_environment();
+        setenv("COIR_WORKERS", numbers[i], 1);
+        snprintf(line, sizeof line, "COIR_WORKERS=%s: not a number from 1 to 1024", numbers[i]);
+        check_refused(NULL, line);
+    }
+}
+
+TEST(growing_stacks_without_the_handler_are_refused_by_the_name_that_asked_for_them)
+{
+    coir_options asks = {.flags = COIR_NO_OVERFLOW_HANDLER, .stack_strategy = COIR_STACK_GROW};
+    coir_options silent = {.flags = COIR_NO_OVERFLOW_HANDLER};
+    clear_environment();
+    check_refused(&asks, "stack_strategy");
+    setenv("COIR_STACK", "grow", 1);
+    check_refused(&silent, "COIR_STACK=grow");
+}
+
 TEST(an_overlong_debug_value_is_invalid)
 {
     char text[400];
