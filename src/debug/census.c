@@ -8,7 +8,8 @@
  * the process, by file and line; places beyond its size share the last entry. It is kept in the order of depth, which
  * seldom changes: an entry moves up when it has become deeper.
  *
- * What would do is twice what was used, rounded up to what a slot can have: nobody has seen every path.
+ * What would do is twice what was used, rounded up to what a slot can have: nobody has seen every path. The first task of
+ * a run gets no advice: no option gives it another stack.
  */
 #include "debug/census.h"
 
@@ -93,9 +94,11 @@ static void format(char line[COIR__CENSUS_LINE], const struct place *p)
     size_t enough = usable_for(2 * p->used);
     if (p->file)
         snprintf(where, sizeof where, "%.200s:%d", p->file, p->line);
+    if (p->line == 0) /* the first task, and all others */
+        enough = p->reserve;
     if (enough < p->reserve)
         snprintf(advice, sizeof advice, "; stack_reserve = %zu KiB would do", enough >> 10);
-    else if (p->used > p->reserve / 4 * 3)
+    else if (p->used > p->reserve / 4 * 3 && enough > p->reserve)
         snprintf(advice, sizeof advice, "; stack_reserve = %zu KiB would be safer", enough >> 10);
     snprintf(line, COIR__CENSUS_LINE,
              "stack: spawned at %s: at most %zu.%zu KiB of %zu KiB in %llu tasks%s", where,

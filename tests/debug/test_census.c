@@ -94,6 +94,9 @@ TEST(tasks_are_counted_by_their_place)
     CHECK(strstr(logged, "test_census.c:") != NULL); /* at the end of the run as well */
     CHECK(strstr(logged, "KiB would be safer\n") != NULL);
     CHECK(strstr(logged, "in 30 tasks") != NULL);
+    const char *first = strstr(logged, "spawned at coir_run:0: at most ");
+    CHECK(first != NULL); /* nobody can choose its stack: no advice */
+    CHECK(strncmp(strstr(first, "KiB in "), "KiB in 1 tasks\n", 15) == 0);
 }
 
 static int see_no_census(void *arg)
