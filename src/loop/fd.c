@@ -10,20 +10,31 @@
 coir__fd *_Atomic coir__fd_chunks[COIR__FD_CHUNKS];
 static _Atomic int top = -1; /* the highest number that was opened here */
 
+/* Part of the process from its beginning: its first descriptor may come when tasks have taken all address space. */
+static coir__fd chunk_of_low_numbers[COIR__FD_CHUNK];
+
+#define CHUNK_SIZE (COIR__FD_CHUNK * sizeof(coir__fd))
+
+static coir__fd *chunk_new(unsigned index)
+{
+    if (index == 0)
+        return chunk_of_low_numbers;
+    coir__fd *fresh = mmap(NULL, CHUNK_SIZE, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return fresh != MAP_FAILED ? fresh : NULL;
+}
+
 COIR__COLD coir__fd *coir__fd_slot_new(int fd)
 {
-    coir__fd *_Atomic *place = &coir__fd_chunks[fd >> COIR__FD_CHUNK_SHIFT];
-    size_t size = COIR__FD_CHUNK * sizeof(coir__fd);
-    coir__fd *fresh = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (fresh == MAP_FAILED)
+    unsigned index = (unsigned)fd >> COIR__FD_CHUNK_SHIFT;
+    coir__fd *fresh = chunk_new(index), *chunk = NULL;
+    if (!fresh)
         return NULL;
-    coir__fd *chunk = NULL;
-    if (atomic_compare_exchange_strong_explicit(place, &chunk, fresh, memory_order_acq_rel,
-                                                memory_order_acquire))
+    if (atomic_compare_exchange_strong_explicit(&coir__fd_chunks[index], &chunk, fresh,
+                                                memory_order_acq_rel, memory_order_acquire))
         chunk = fresh;
-    else
-        munmap(fresh, size);
+    else if (fresh != chunk)
+        munmap(fresh, CHUNK_SIZE);
     return &chunk[(unsigned)fd & (COIR__FD_CHUNK - 1)];
 }
 

@@ -17,7 +17,7 @@
  * I4  Where a file of ours is registered with an epoll loop, a dry bit means that an event will come. Elsewhere they are
  *     hints.
  *
- * Slots are 64 bytes, in chunks that are mapped on first use and stay. Lock rank: object. It is held across the system calls
+ * Slots are 64 bytes, in chunks that are mapped on first use (all but the first) and stay. Lock rank: object. It is held across the system calls
  * of epoll loops (a few microseconds), and across close(2).
  */
 

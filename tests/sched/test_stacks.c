@@ -423,7 +423,7 @@ static int spawn_to_the_limit(void *arg)
     static atomic_int ended;
     void *args[] = {&open, &ended};
     coir_group g;
-    int n = 0, rc = 0;
+    int n = 0, rc = 0, ends[2];
     (void)arg;
     atomic_store(&ended, 0);
     coir_group_begin(&g, 0);
@@ -440,6 +440,9 @@ static int spawn_to_the_limit(void *arg)
     CHECK_EQ(rc, -ENOMEM);
     CHECK_GT(n, 100);
     CHECK_EQ(coir_sleep(COIR_MS(1)), 0); /* everything else goes on */
+    CHECK_EQ(coir_pipe(ends), 0);        /* the first descriptor of the process */
+    CHECK_EQ(coir_close(ends[0]), 0);
+    CHECK_EQ(coir_close(ends[1]), 0);
     coir_event_set(&open);
     CHECK_EQ(coir_group_wait(&g), 0);
     CHECK_EQ(atomic_load(&ended), n);
