@@ -300,6 +300,12 @@ static void add_joined(struct dump *d, coir__lock *lock)
         add(d, " a task");
 }
 
+/* The word's address is in the waiter's node. */
+static void add_futex(struct dump *d, const coir__task *t)
+{
+    add(d, " at %p", (void *)peek(&t->wait.node.data));
+}
+
 static void add_io(struct dump *d, coir__runtime *rt, const coir__task *t)
 {
     int fd = rt ? coir__op_fd(rt,
@@ -324,6 +330,8 @@ static void add_wait(struct dump *d, coir__runtime *rt, const coir__task *t,
         add_sleep(d, t, now);
     else if (kind == COIR__WAIT_JOIN)
         add_joined(d, seen->lock);
+    else if (kind == COIR__WAIT_FUTEX)
+        add_futex(d, t);
     else if (kind == COIR__WAIT_IO)
         add_io(d, rt, t);
     if (coir__holder_has(kind) && held->lock == seen->lock)
