@@ -65,8 +65,8 @@ COIR_API void coir_chan_free(coir_chan *c);
 /* Sends a copy of `*elem`, waiting for room or a receiver. -EPIPE when closed. From: any. Switches: yes. Cancel point: yes. */
 COIR_API int coir_chan_send(coir_chan *c, const void *elem);
 
-/* Receives into `*elem`, waiting for an element. -EPIPE when closed and drained. From: any. Switches: yes.
- * Cancel point: yes. */
+/* Receives into `*elem` (never NULL, unless elements have no size), waiting for an element. -EPIPE when closed and drained.
+ * From: any. Switches: yes. Cancel point: yes. */
 COIR_API int coir_chan_recv(coir_chan *c, void *elem);
 
 /* The same without waiting: -EAGAIN where it would wait. From: any. Switches: no. Cancel point: no. */
