@@ -238,10 +238,12 @@ static void look_for_holder(const coir__task *t, struct held *ret)
         look_who(holder.task, &ret->by);
 }
 
-static void add_holder(struct dump *d, const struct held *held)
+static const char *holding(uint8_t kind) { return kind == COIR__WAIT_ONCE ? "run by" : "held by"; }
+
+static void add_holder(struct dump *d, uint8_t kind, const struct held *held)
 {
     if (held->known) {
-        add(d, ", held by");
+        add(d, ", %s", holding(kind));
         add_mention(d, &held->by);
     } else if (held->readers) {
         add(d, ", held by %u reader%s", held->readers, held->readers > 1 ? "s" : "");
@@ -335,7 +337,7 @@ static void add_wait(struct dump *d, coir__runtime *rt, const coir__task *t,
     else if (kind == COIR__WAIT_IO)
         add_io(d, rt, t);
     if (coir__holder_has(kind) && held->lock == seen->lock)
-        add_holder(d, held);
+        add_holder(d, kind, held);
 }
 
 /* The index of the worker that runs `t`, or -1. */
@@ -495,7 +497,8 @@ static void add_hop(struct dump *d, const coir__holder *hop)
     look_who(hop->task, &by);
     add(d, " waits %s", waits[hop->kind].text);
     if (hop->kind != COIR__WAIT_JOIN)
-        add(d, " %p held by", (void *)((uintptr_t)hop->lock - (uintptr_t)waits[hop->kind].lock_at));
+        add(d, " %p %s", (void *)((uintptr_t)hop->lock - (uintptr_t)waits[hop->kind].lock_at),
+            holding(hop->kind));
     add_mention(d, &by);
 }
 
