@@ -65,8 +65,8 @@ COIR_API void coir_chan_free(coir_chan *c);
 /* Sends a copy of `*elem`, waiting for room or a receiver. -EPIPE when closed. From: any. Switches: yes. Cancel point: yes. */
 COIR_API int coir_chan_send(coir_chan *c, const void *elem);
 
-/* Receives into `*elem`, waiting for an element. -EPIPE when closed and drained. From: any. Switches: yes.
- * Cancel point: yes. */
+/* Receives into `*elem` (never NULL, unless elements have no size), waiting for an element. -EPIPE when closed and drained.
+ * From: any. Switches: yes. Cancel point: yes. */
 COIR_API int coir_chan_recv(coir_chan *c, void *elem);
 
 /* The same without waiting: -EAGAIN where it would wait. From: any. Switches: no. Cancel point: no. */
@@ -98,16 +98,16 @@ COIR_API void coir_chan_on_drop(coir_chan *c, void (*drop)(void *elem));
     COIR_UNUSED static inline name *name##_new(size_t capacity) { return (name *)(void *)coir_chan_new(sizeof(T), capacity); } \
     COIR_UNUSED static inline void name##_free(name *c) { coir_chan_free(name##_chan(c)); }                            \
     COIR_UNUSED static inline int name##_send(name *c, T value) { return coir_chan_send(name##_chan(c), &value); }     \
-    COIR_UNUSED static inline int name##_recv(name *c, T *ret_value) { return coir_chan_recv(name##_chan(c), ret_value); } \
+    COIR_UNUSED static inline int name##_recv(name *c, T *value) { return coir_chan_recv(name##_chan(c), value); }     \
     COIR_UNUSED static inline int name##_try_send(name *c, T value) { return coir_chan_try_send(name##_chan(c), &value); } \
-    COIR_UNUSED static inline int name##_try_recv(name *c, T *ret_value) { return coir_chan_try_recv(name##_chan(c), ret_value); } \
+    COIR_UNUSED static inline int name##_try_recv(name *c, T *value) { return coir_chan_try_recv(name##_chan(c), value); } \
     COIR_UNUSED static inline ssize_t name##_send_n(name *c, const T *values, size_t n)                                \
     {                                                                                                                  \
         return coir_chan_send_n(name##_chan(c), values, n);                                                            \
     }                                                                                                                  \
-    COIR_UNUSED static inline ssize_t name##_recv_n(name *c, T *ret_values, size_t n)                                  \
+    COIR_UNUSED static inline ssize_t name##_recv_n(name *c, T *values, size_t n)                                      \
     {                                                                                                                  \
-        return coir_chan_recv_n(name##_chan(c), ret_values, n);                                                        \
+        return coir_chan_recv_n(name##_chan(c), values, n);                                                        \
     }                                                                                                                  \
     COIR_UNUSED static inline void name##_close(name *c) { coir_chan_close(name##_chan(c)); }                          \
     COIR_UNUSED static inline size_t name##_len(name *c) { return coir_chan_len(name##_chan(c)); }                     \

@@ -2,8 +2,8 @@
 /*
  * cycle.c - finds tasks that wait for one another in a ring.
  *
- * A task waits for one thing at most, and a mutex, a lock held for writing or the end of a task has one holder at most: from
- * each task one way leads on. Walking it takes a moment, in which others lock and unlock; so a ring may have been put together
+ * A task waits for one thing at most, and a mutex, a lock held for writing, a once or the end of a task has one holder at most:
+ * from each task one way leads on. Walking it takes a moment, in which others lock and unlock; so a ring may have been put together
  * of waits that were not there at the same time. Therefore it is walked twice inside one look (sync/holder.h). Who was seen
  * waiting for a lock in the first walk comes out of that call after the look only, and unlocks nothing until then. So
  * if the second walk finds the same, all of it was there between the two.

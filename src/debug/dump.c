@@ -238,10 +238,12 @@ static void look_for_holder(const coir__task *t, struct held *ret)
         look_who(holder.task, &ret->by);
 }
 
-static void add_holder(struct dump *d, const struct held *held)
+static const char *holding(uint8_t kind) { return kind == COIR__WAIT_ONCE ? "run by" : "held by"; }
+
+static void add_holder(struct dump *d, uint8_t kind, const struct held *held)
 {
     if (held->known) {
-        add(d, ", held by");
+        add(d, ", %s", holding(kind));
         add_mention(d, &held->by);
     } else if (held->readers) {
         add(d, ", held by %u reader%s", held->readers, held->readers > 1 ? "s" : "");
@@ -300,6 +302,12 @@ static void add_joined(struct dump *d, coir__lock *lock)
         add(d, " a task");
 }
 
+/* The word's address is in the waiter's node. */
+static void add_futex(struct dump *d, const coir__task *t)
+{
+    add(d, " at %p", (void *)peek(&t->wait.node.data));
+}
+
 static void add_io(struct dump *d, coir__runtime *rt, const coir__task *t)
 {
     int fd = rt ? coir__op_fd(rt,
@@ -324,10 +332,12 @@ static void add_wait(struct dump *d, coir__runtime *rt, const coir__task *t,
         add_sleep(d, t, now);
     else if (kind == COIR__WAIT_JOIN)
         add_joined(d, seen->lock);
+    else if (kind == COIR__WAIT_FUTEX)
+        add_futex(d, t);
     else if (kind == COIR__WAIT_IO)
         add_io(d, rt, t);
     if (coir__holder_has(kind) && held->lock == seen->lock)
-        add_holder(d, held);
+        add_holder(d, kind, held);
 }
 
 /* The index of the worker that runs `t`, or -1. */
@@ -487,7 +497,8 @@ static void add_hop(struct dump *d, const coir__holder *hop)
     look_who(hop->task, &by);
     add(d, " waits %s", waits[hop->kind].text);
     if (hop->kind != COIR__WAIT_JOIN)
-        add(d, " %p held by", (void *)((uintptr_t)hop->lock - (uintptr_t)waits[hop->kind].lock_at));
+        add(d, " %p %s", (void *)((uintptr_t)hop->lock - (uintptr_t)waits[hop->kind].lock_at),
+            holding(hop->kind));
     add_mention(d, &by);
 }
 

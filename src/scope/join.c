@@ -34,6 +34,12 @@ static bool lock_settled(coir__worker *w, coir__task *t)
     }
 }
 
+/* Whether the joiner is another task than `self`. One's own is another case of the same select. The scope lock is held. */
+static bool is_joined_by_other(const coir__task *t, const coir__task *self)
+{
+    return t->joiner && t->joiner->task != self;
+}
+
 /* Takes a result that is there. -EAGAIN: it is not. The scope lock is held, and released. */
 static int take_locked(coir__worker *w, coir__task *t, uint64_t id, int *ret_result, bool private)
 {
@@ -41,7 +47,7 @@ static int take_locked(coir__worker *w, coir__task *t, uint64_t id, int *ret_res
     unsigned flags = task_flags(t);
     if (!is_handle_of(t, id) || flags & COIR__TASK_DETACHED)
         rc = -ESRCH;
-    else if (flags & COIR__TASK_JOINING || t->joiner)
+    else if (flags & COIR__TASK_JOINING || is_joined_by_other(t, w->current))
         rc = -EBUSY;
     else if (flags & COIR__TASK_DONE) {
         int result = (int)t->ctx.result;
@@ -137,7 +143,7 @@ bool coir__join_show(coir_task handle, coir__node *n)
     coir__lock_take(&t->scope_lock);
     if (is_joinable(t, handle.id))
         t->joiner = n;
-    bool shown = t->joiner == n;
+    bool shown = is_handle_of(t, handle.id) && t->joiner && t->joiner->task == n->task;
     coir__lock_drop(&t->scope_lock);
     coir__lock_drop(&coir__join_lock);
     return shown;
@@ -238,7 +244,7 @@ static bool joined_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
     return rc != -EAGAIN;
 }
 
-/* Becomes the joiner, or still is it; if not, an attempt will say why. */
+/* Becomes the joiner, or still is it, or another case of this select is: if not, an attempt will say why. */
 static bool joined_show(coir__worker *w, coir_case *k)
 {
     (void)w;

@@ -13,6 +13,7 @@
 #include "sync/holder.h"
 
 #include "sync/mutex.h"
+#include "sync/once.h"
 #include "sync/rwlock.h"
 
 _Atomic uint32_t coir__holder_looks;
@@ -59,6 +60,8 @@ bool coir__holder_find(const coir__task *t, coir__holder *ret)
         ret->task = coir__container(lock, coir__task, scope_lock);
     else if (kind == COIR__WAIT_MUTEX)
         ret->task = coir__mutex_owner(coir__container(lock, struct coir__mutex, lock));
+    else if (kind == COIR__WAIT_ONCE)
+        ret->task = coir__once_runner(coir__container(lock, struct coir__once, lock));
     else
         ret->task = coir__rwlock_holder(coir__container(lock, struct coir__rwlock, lock),
                                         &ret->readers);

@@ -3,7 +3,7 @@
 #define COIR_SYNC_HOLDER_H
 
 /*
- * holder.h - who holds what a task waits for; for dumps.
+ * holder.h - who holds what a task waits for; for dumps. Who runs the function of a once holds it.
  *
  * A lock lies in memory of the user's and may be gone a moment after it was seen in a wait note. What keeps it in existence is
  * a task that waits for it: nobody may destroy a lock while somebody is inside a call to it. So whoever looks says so
@@ -43,7 +43,7 @@ typedef struct coir__holder {
 COIR__INLINE bool coir__holder_has(uint8_t kind)
 {
     return kind == COIR__WAIT_MUTEX || kind == COIR__WAIT_READ_LOCK ||
-           kind == COIR__WAIT_WRITE_LOCK || kind == COIR__WAIT_JOIN;
+           kind == COIR__WAIT_WRITE_LOCK || kind == COIR__WAIT_ONCE || kind == COIR__WAIT_JOIN;
 }
 
 /* A look. Nothing in between may wait for anything. Any thread, signal handlers too. */

@@ -5,30 +5,27 @@
  * I1  `runner` is the task that is inside the function, or NULL.
  * I2  who waits is woken when the runner has come out: to return (done), or to compete for being the next runner.
  */
-#include "sync/wait.h"
+#include "sync/once.h"
 
-/* In a coir_once. */
-struct once {
-    coir__lock lock; /* guards the rest */
-    bool done;
-    coir__link waiters;
-    coir__task *runner;
-};
+#include "sync/holder.h"
 
-_Static_assert(sizeof(struct once) <= sizeof(coir_once), "the public struct has room");
+static void runner_set(struct coir__once *o, coir__task *t)
+{
+    atomic_store_explicit(&o->runner, t, memory_order_relaxed);
+}
 
-static void run_end(struct once *o, bool done)
+static void run_end(struct coir__once *o, bool done)
 {
     coir__lock_take(&o->lock);
     o->done = done;
-    o->runner = NULL;
+    runner_set(o, NULL);
     coir__node *n = coir__claim_all(&o->waiters);
     coir__lock_drop(&o->lock);
     coir__wake_all(coir__worker_here(), n, 0);
 }
 
 /* Waits until the runner has come out. The lock is held, and released. */
-static int once_wait(struct once *o, coir__worker *w, coir__task *self)
+static int once_wait(struct coir__once *o, coir__worker *w, coir__task *self)
 {
     if (coir__must_attend(self)) {
         coir__lock_drop(&o->lock);
@@ -36,18 +33,20 @@ static int once_wait(struct once *o, coir__worker *w, coir__task *self)
         if (rc < 0)
             return rc;
         coir__lock_take(&o->lock);
-        if (!o->runner) {
+        if (!coir__once_runner(o)) {
             coir__lock_drop(&o->lock);
             return 0;
         }
     }
     coir__wait_queue(self, &o->waiters, NULL);
-    return coir__park(w, self, &o->lock, COIR__WAIT_ONCE);
+    int rc = coir__park(w, self, &o->lock, COIR__WAIT_ONCE);
+    coir__holder_let_look();
+    return rc;
 }
 
 int coir_once_run(coir_once *once, coir_fn *fn, void *arg)
 {
-    struct once *o = (struct once *)(void *)once;
+    struct coir__once *o = (struct coir__once *)(void *)once;
     if (!fn)
         return -EINVAL;
     for (;;) {
@@ -56,10 +55,11 @@ int coir_once_run(coir_once *once, coir_fn *fn, void *arg)
         if (coir__is_cancelled(self))
             return coir__scope_refuse(w, self);
         coir__lock_take(&o->lock);
-        if (o->done || o->runner == self || !o->runner) {
-            int rc = o->done ? 0 : o->runner == self ? -EDEADLK : -EAGAIN;
+        coir__task *runner = coir__once_runner(o);
+        if (o->done || runner == self || !runner) {
+            int rc = o->done ? 0 : runner == self ? -EDEADLK : -EAGAIN;
             if (rc == -EAGAIN)
-                o->runner = self;
+                runner_set(o, self);
             coir__lock_drop(&o->lock);
             if (rc != -EAGAIN)
                 return rc < 0 ? rc : coir__charge(w, 0);

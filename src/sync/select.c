@@ -297,7 +297,9 @@ static int select_thread(coir_case *cases, size_t n, bool random)
     for (size_t i = 0; i < n; i++) {
         if (!is_timer(&cases[i]))
             continue;
-        int64_t left = cases[i].kind == COIR_CASE_AFTER ? cases[i].value : cases[i].value - now;
+        int64_t left = cases[i].value;
+        if (cases[i].kind == COIR_CASE_UNTIL)
+            left = left > now ? left - now : 0;
         if (earliest < 0 || left < least) {
             earliest = (int)i;
             least = left;

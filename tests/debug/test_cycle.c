@@ -120,6 +120,64 @@ TASK_TEST(the_line_of_a_waiting_task_names_the_writer_or_counts_the_readers)
     CHECK_EQ(coir_group_end(&g), 0);
 }
 
+/* One runs the once and wants the mutex, which the other holds, who wants the once. */
+typedef struct opening {
+    coir_once once;
+    coir_mutex m;
+    _Atomic int have;
+} opening;
+
+static int open_with_mutex(void *arg)
+{
+    opening *a = arg;
+    a->have++;
+    while (a->have < 2)
+        coir_yield();
+    int rc = coir_mutex_lock(&a->m);
+    if (rc == 0)
+        coir_mutex_unlock(&a->m);
+    return rc;
+}
+
+static int open_it(void *arg)
+{
+    opening *a = arg;
+    return coir_once_run(&a->once, open_with_mutex, a);
+}
+
+static int open_it_locked(void *arg)
+{
+    opening *a = arg;
+    CHECK_EQ(coir_mutex_lock(&a->m), 0);
+    while (a->have < 1)
+        coir_yield();
+    a->have++;
+    int rc = coir_once_run(&a->once, open_with_mutex, a);
+    coir_mutex_unlock(&a->m);
+    return rc;
+}
+
+TASK_TEST(who_runs_a_once_is_named_in_lines_and_cycles)
+{
+    opening a = {.have = 0};
+    char what[128];
+    coir_group g;
+    coir_group_begin(&g, 0);
+    coir_task_options o = {.name = "opens"};
+    coir_task t;
+    CHECK_EQ(coir_spawn_with(&g, &o, open_it, &a, &t), 0);
+    SPAWN_NAMED(&g, "has mutex", open_it_locked, &a);
+    snprintf(what, sizeof what, " for once %p, run by task %llu 'opens'", (void *)&a.once,
+             (unsigned long long)t.id);
+    await_state("has mutex", what);
+    await_dump("mutex cycle: task ");
+    snprintf(what, sizeof what, " for once %p run by task %llu 'opens'", (void *)&a.once,
+             (unsigned long long)t.id);
+    await_dump(what);
+    coir_group_cancel(&g, "end of test");
+    CHECK_EQ(coir_group_end(&g), -ECANCELED);
+}
+
 typedef struct meeting {
     coir_mutex m;
     coir_cond c;

@@ -153,6 +153,34 @@ TASK_TEST(a_waiting_task_shows_what_it_waits_for)
     coir_close(a.pipe[1]);
 }
 
+static int wait_at_word(void *arg) { return coir_futex_wait(arg, 0); }
+
+static int acquire_it(void *arg) { return coir_sem_acquire(arg); }
+
+static int meet(void *arg) { return coir_barrier_wait(arg); }
+
+static int get_it(void *arg) { return coir_future_get(arg, NULL); }
+
+TASK_TEST(what_is_waited_for_has_the_address_that_the_program_knows)
+{
+    uint32_t word = 0;
+    coir_sem sem = COIR_SEM_INIT(0);
+    coir_barrier barrier = COIR_BARRIER_INIT(2);
+    coir_future future = COIR_FUTURE_INIT;
+    coir_group g;
+    coir_group_begin(&g, 0);
+    SPAWN_NAMED(&g, "futex", wait_at_word, &word);
+    SPAWN_NAMED(&g, "semaphore", acquire_it, &sem);
+    SPAWN_NAMED(&g, "barrier", meet, &barrier);
+    SPAWN_NAMED(&g, "future", get_it, &future);
+    await_wait("futex", " for a futex at %p", (void *)&word);
+    await_wait("semaphore", " for semaphore %p", (void *)&sem);
+    await_wait("barrier", " for barrier %p", (void *)&barrier);
+    await_wait("future", " for future %p", (void *)&future);
+    coir_group_cancel(&g, "end of test");
+    CHECK_EQ(coir_group_end(&g), -ECANCELED);
+}
+
 /* -- states --------------------------------------------------------------------------------------------------- */
 
 TASK_TEST(the_caller_is_running)

@@ -198,6 +198,31 @@ TASK_TEST(errors_of_a_join_are_the_outcome_of_its_case)
     CHECK_EQ(first.cases[0].result, 9);
 }
 
+TASK_TEST(a_task_may_stand_in_several_cases_of_one_select)
+{
+    coir_group g;
+    coir_event e = COIR_EVENT_INIT;
+    coir_group_begin(&g, 0);
+    coir_task t = start_task(&g, wait_then_nine, &e);
+    chooser cancelled = {.cases = {COIR_JOINED(t), COIR_JOINED(t)}, .n = 2};
+    start_choosing(&cancelled, &g);
+    CHECK_EQ(coir_join(t, NULL), -EBUSY);
+    CHECK_EQ(coir_cancel(cancelled.task, "test"), 0);
+    CHECK_EQ(join_result(cancelled.task), 0);
+    CHECK_EQ(cancelled.rc, -ECANCELED);
+    coir_case timed[3] = {COIR_JOINED(t), COIR_AFTER(COIR_US(50)), COIR_JOINED(t)};
+    for (int round = 0; round < 10; round++)
+        CHECK_EQ(coir_select(timed, 3), 1);
+    chooser k = {.cases = {COIR_JOINED(t), COIR_JOINED(t), COIR_JOINED(t)}, .n = 3};
+    start_choosing(&k, &g);
+    coir_event_set(&e);
+    CHECK_EQ(join_result(k.task), 0);
+    CHECK_GE(k.rc, 0);
+    CHECK_EQ(k.cases[k.rc].result, 9);
+    CHECK_EQ(coir_join(t, NULL), -ESRCH);
+    CHECK_EQ(coir_group_end(&g), 0);
+}
+
 /* -- groups ------------------------------------------------------------------------------------------------- */
 
 static int wait_for(void *arg) { return coir_event_wait(arg); }
@@ -325,6 +350,15 @@ TEST(a_thread_selects_over_times_and_is_never_early)
     CHECK_GE(coir_now() - begin, COIR_MS(2));
     coir_event_set(&e);
     CHECK_EQ(coir_select_ordered(cases, 3), 0);
+}
+
+TEST(in_a_thread_any_time_that_has_passed_is_ready)
+{
+    coir_case cases[2] = {COIR_SET(NULL), COIR_UNTIL(INT64_MIN)};
+    CHECK_EQ(coir_select(cases, 2), 1);
+    CHECK_EQ(cases[1].result, 0);
+    cases[1] = COIR_AFTER(INT64_MIN);
+    CHECK_EQ(coir_select(cases, 2), 1);
 }
 
 TASK_TEST(a_thread_joins_in_a_select)
