@@ -18,8 +18,9 @@
 #define PATROL_FIRST COIR_US(100)
 #define PATROL_LAST COIR_MS(10)
 #define TRIM_INTERVAL COIR_MS(100) /* of a worker that is idle */
-#define TRIM_BUSY COIR_S(1)        /* of one that is not */
-#define TRIM_MOST 4096u            /* stacks at once: some milliseconds */
+#define TRIM_BUSY                                                                                  \
+    COIR_MS(200)        /* of one that is not; the longer, so that an idle one trims as such */
+#define TRIM_MOST 4096u /* stacks at once: some milliseconds */
 #define TRIM_MOST_BUSY 64u
 
 /* -- searching -------------------------------------------------------------------------------------------------- */
