@@ -196,6 +196,6 @@ int main(int argc, char **argv)
     char runtime[32] = "coir";
     if (opt.engine != COIR_ENGINE_AUTO)
         snprintf(runtime, sizeof runtime, "coir %s", engine);
-    bench_busy_report(&echo.busy, runtime);
+    bench_busy_report(&echo.busy, runtime, workers);
     return 0;
 }

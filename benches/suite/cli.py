@@ -108,7 +108,7 @@ class Bench:
         if run.server:
             server = run.server_command(self.args.quick)
             command = [self.builds.path(run.runtime, server[0]), *server[1:], *threads, "--json"]
-            rows = runs.run_server(command, [program, *args, *variant, "--json"], run.timeout, run.runtime, count == 1)
+            rows = runs.run_server(command, [program, *args, *variant, "--json"], run.timeout, run.runtime, count)
         else:
             rows = runs.run_program([program, *args, *variant, *threads, "--json"], run.timeout)
         self.results.add(rows, scenario.group, scenario.same_work and run.compares(self.args.quick))

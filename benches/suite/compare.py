@@ -68,7 +68,7 @@ class Side:
             server = run.server_command(quick)
             program = load.path("coir", run.program)
             rows = runs.run_server([self.builds.path("coir", server[0]), *server[1:], *threads, "--json"],
-                                   [program, *args, *variant, "--json"], run.timeout, "coir", count == 1)
+                                   [program, *args, *variant, "--json"], run.timeout, "coir", count)
         else:
             rows = runs.run_program([program, *args, *variant, *threads, "--json"], run.timeout)
         self.results.add(rows, "")
