@@ -104,7 +104,7 @@ def run(command, **more):
     try:
         out, err = process.communicate()
     finally:
-        runs.end(process)
+        runs.interrupt(process)
     if process.returncode:
         fail(f"{' '.join(command)} failed:\n{out}{err}")
     return out

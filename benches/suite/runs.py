@@ -33,7 +33,7 @@ class CantRun(Exception):
     """A run that can't be here, and why."""
 
 
-def start(command, core=None, **more):
+def start(command, core=None, env=None, **more):
     """Starts it; on the core of that number, where there are two."""
     parent = os.getpid()
 
@@ -44,7 +44,7 @@ def start(command, core=None, **more):
         if core is not None and len(CORES) >= 2:
             os.sched_setaffinity(0, {CORES[core % len(CORES)]})
 
-    process = subprocess.Popen(command, env=ENVIRONMENT, preexec_fn=prepare, process_group=0, **more)
+    process = subprocess.Popen(command, env=env or ENVIRONMENT, preexec_fn=prepare, process_group=0, **more)
     alive.add(process)
     return process
 
@@ -60,6 +60,17 @@ def end(process):
         if stream:
             stream.close()
     alive.discard(process)
+
+
+def interrupt(process):
+    """The same for a program that has started others in groups of their own, as ninja does: it may end them first."""
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=5)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+    end(process)
 
 
 def end_all():

@@ -291,12 +291,29 @@ static int make_pool(void)
     return 0;
 }
 
-static int begin(uint64_t number)
+static int make_ring(struct io_uring *ring)
 {
     struct io_uring_params p = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
                                          IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL,
                                 .cq_entries = 4 * ENTRIES};
-    int rc = io_uring_queue_init_params(ENTRIES, &s.ring, &p);
+    return io_uring_queue_init_params(ENTRIES, ring, &p);
+}
+
+/* Ends the program where the system has no such rings. */
+static void want_rings(void)
+{
+    struct io_uring ring;
+    int rc = make_ring(&ring);
+    if (rc < 0) {
+        fprintf(stderr, "no io_uring of Linux 6.1 here: %s\n", strerror(-rc));
+        exit(BENCH_CANT);
+    }
+    io_uring_queue_exit(&ring);
+}
+
+static int begin(uint64_t number)
+{
+    int rc = make_ring(&s.ring);
     if (rc == 0)
         rc = io_uring_register_ring_fd(&s.ring) == 1 ? 0 : -EINVAL;
     if (rc == 0 && all.multishot)
@@ -355,6 +372,7 @@ int main(int argc, char **argv)
     if (workers == 0)
         workers = bench_cores();
     bench_raise_descriptors();
+    want_rings();
     all.signals = listen_stop_signals();
     int64_t cpu = bench_cpu();
     if (all.signals < 0 || !(all.listeners = listen_here(port, workers)) ||
