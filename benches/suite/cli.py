@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__
 DESCRIPTION = """\
 ./bench [OPTION...] [SCENARIO...]            builds coir and its peers, and measures them by turns
 ./bench list                                 the scenarios
-./bench explain [OPTION...] SCENARIO         where the time of a scenario goes
+./bench explain [OPTION...] SCENARIO...      where the time of a scenario goes
 ./bench compare OLD NEW [SCENARIO...]        two commits of coir by turns
 
 A SCENARIO is one of ./bench list, or a group; none: everything. Each alternative runs once a round, A B C A B C, every run is
