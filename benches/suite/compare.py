@@ -17,9 +17,10 @@ Builds two commits of coir in build/compare/ and runs the programs of both by tu
 NEW are whatever git takes for a commit; "." is this folder as it lies there, with what is not committed. Scenarios and
 arguments are those of this folder. What was built stays in build/compare/ for the next time and may be removed. Printed are the medians, and the ratios NEW / OLD
 of medians and minima: above 1 is slower. A row is marked where the medians differ by more than 5 % and the middle halves of
-the samples don't overlap. The exit status does not depend on the figures; it is 1 where a program failed."""
+the samples don't overlap, in 5 rounds or more. The exit status does not depend on the figures; it is 1 where a program failed."""
 
 NOISE = 0.05
+FEW = 5
 
 
 def git(root, *words):
@@ -98,7 +99,9 @@ def quartiles(values):
 
 
 def verdict(old, new, rate):
-    """"slower" or "faster", where that is more than noise."""
+    """"slower" or "faster", where that is more than noise; of few samples nobody can tell."""
+    if min(len(old.values), len(new.values)) < FEW:
+        return ""
     ratio = new.median / old.median if old.median else 1
     (old_low, old_high), (new_low, new_high) = quartiles(old.values), quartiles(new.values)
     if abs(ratio - 1) <= NOISE or (old_low <= new_high and new_low <= old_high):
