@@ -15,9 +15,11 @@ DESCRIPTION = """\
 
 Builds two commits of coir in build/compare/ and runs the programs of both by turns: OLD NEW, then NEW OLD, and so on. OLD and
 NEW are whatever git takes for a commit; "." is this folder as it lies there, with what is not committed. Scenarios and
-arguments are those of this folder. What was built stays in build/compare/ for the next time and may be removed. Printed are the medians, and the ratios NEW / OLD
-of medians and minima: above 1 is slower. A row is marked where the medians differ by more than 5 % and the middle halves of
-the samples don't overlap, in 5 rounds or more. The exit status does not depend on the figures; it is 1 where a program failed."""
+arguments are those of this folder. What was built stays in build/compare/ for the next time and may be removed.
+
+Printed are the medians, and the ratios NEW / OLD of medians and minima: above 1 is slower. A row is marked where the medians
+differ by more than 5 % and the middle halves of the samples don't overlap, in 5 rounds or more. The exit status does not
+depend on the figures; it is 1 where a program failed."""
 
 NOISE = 0.05
 FEW = 5
