@@ -41,7 +41,9 @@ STEPS = [
     ("queue the waiter", r"coir__(wait_queue(_ready)?|list_\w+)$"),
     ("note the wait, for dumps and cancellers", r"coir__(park_show|wait_note)$"),
     ("make it runnable", r"coir__(wake\w*|runnable\w*|ring_push|inject\w*)$"),
-    ("pick the next", r"coir__(lifo_take|pick\w*|ring_pop|park_short|park_picking|eh_in_use)$"),
+    ("pick the next", r"coir__(lifo_take|pick\w*|ring_pop\w*|park_short|park_picking|eh_in_use)$"
+                      r"|(slot_or_ring|(try_)?search\w*|steal|take_(own|ring)|(private|inbox)_take|queue_yielded)$"),
+    ("sockets: try, note, park", r"(coir__(io\w*|attempt\w*|park_io|fd_\w+|op_\w+)|coir_op_\w+|(attempt_|uring_a|epoll_a)\w+)$"),
     ("switch", r"coir__switch\w*$"),
     ("charge and yield", r"(coir__charge\w*|coir_yield|yield_\w+)$"),
     ("spawn", r"(task_spawn|spawn_into|group_admit|task_launch|flags_of|count_spawn|coir_spawn\w*|coir__task_(alloc|new_id))$"),
@@ -50,7 +52,9 @@ STEPS = [
     ("join", r"(coir_join|coir__join\w*|take_locked|lock_settled|is_joinable|waits_for|coir__group_forget)$"),
     ("look at the worker, enter the call", r"coir__(worker_near|worker_or_null|worker_here|is_cancelled|must_attend)$"),
     ("enter the call, decide", r"coir_\w+$|(send|recv)_\w+$"),
-    ("timers, kernel, clock", r"(worker_\w+|take_own|run_until_stopped|coir__runtime_now|coir__now|uring_\w+|epoll_\w+|clock_now|__vdso.*|coir__wheel\w*)$"),
+    ("timers, kernel, clock", r"((coir__)?worker_(idle|pump|run|tick|rest|rise|sleep|switch|trim\w*)|pump|nap\w*|poll_now_and_then"
+                                r"|(coir__)?patrol\w*|sleep_watching|time_to_timer|run_until_stopped|coir__runtime_now|coir__now"
+                                r"|uring_\w+|epoll_\w+|clock_now|__vdso.*|coir__wheel\w*)$"),
 ]
 REST = "the program, and landing in it"
 
