@@ -187,7 +187,12 @@ int main(int argc, char **argv)
         return 1;
     }
     bench_raise_descriptors();
+    echo.listener = -1;
     int rc = coir_run(&opt, first, &echo);
+    if (rc < 0 && echo.listener == -1 && opt.engine == COIR_ENGINE_URING) {
+        fprintf(stderr, "no io_uring here: %s\n", coir_strerror(rc));
+        return BENCH_CANT;
+    }
     if (rc < 0) {
         fprintf(stderr, "echo_server: %s\n", coir_strerror(rc));
         return 1;
@@ -196,6 +201,6 @@ int main(int argc, char **argv)
     char runtime[32] = "coir";
     if (opt.engine != COIR_ENGINE_AUTO)
         snprintf(runtime, sizeof runtime, "coir %s", engine);
-    bench_busy_report(&echo.busy, runtime);
+    bench_busy_report(&echo.busy, runtime, workers);
     return 0;
 }

@@ -127,6 +127,9 @@ static inline void bench_raise_descriptors(void)
     }
 }
 
+/* The status that says: it can't be done here, the last line of the standard error tells why. */
+enum { BENCH_CANT = 77 };
+
 /* -- measuring -------------------------------------------------------------------------------- */
 
 static inline int64_t bench_ns(struct timespec t)

@@ -44,14 +44,14 @@ static inline void bench_busy_portion(bench_busy *b)
 }
 
 /* How much it was; nothing if it was nothing. */
-static inline void bench_busy_report(const bench_busy *b, const char *runtime)
+static inline void bench_busy_report(const bench_busy *b, const char *runtime, uint64_t threads)
 {
     if (b->portions == 0)
         return;
     double seconds = (double)(bench_now() - b->start) / 1e9;
     double ms = (double)b->portions * BENCH_PORTION / 1e3 / seconds;
     printf("beside it %.0f ms of work a second (%" PRIx64 ")\n", ms, b->x);
-    bench_result("echo beside computing, work", runtime, 1, "ms of work/s", ms, 0);
+    bench_result("echo beside computing, work", runtime, threads, "ms of work/s", ms, 0);
 }
 
 /* What 1 to `items` become, added up. */

@@ -63,7 +63,7 @@ int main(int argc, char **argv)
     int64_t elapsed = make_stacks(region, slots);
     if (elapsed < 0) {
         fprintf(stderr, "stacks: guard: %s; see vm.max_map_count\n", strerror(errno));
-        return errno == ENOMEM ? 77 : 1; /* 77: it can't be done here */
+        return errno == ENOMEM ? BENCH_CANT : 1;
     }
     bench_memory after = bench_memory_now();
     uint64_t touched = 0;

@@ -9,6 +9,7 @@
     pictures   charts, by gnuplot
     compare    two commits of coir
     explain    where the time of a scenario goes
+    test_suite tests of all that without measuring: ./check stage suite
 """
 
 

@@ -5,11 +5,12 @@ A peer that can't be built here is left out, with a line that says how to get wh
 """
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from glob import glob
 
-from . import Failure
+from . import Failure, runs
 
 C_PEERS = {  # runtime -> folder of the sources, package for pkg-config, how to get that
     "libuv": ("peers/libuv", "libuv", "apt-get install libuv1-dev"),
@@ -28,7 +29,7 @@ class LeftOut(Exception):
 class Builds:
     def __init__(self, root, build=None):
         self.root = root
-        self.build = build or os.environ.get("BUILD_DIR") or os.path.join(root, "build", "release")
+        self.build = os.path.abspath(build or os.environ.get("BUILD_DIR") or os.path.join(root, "build", "release"))
         self.benches = os.path.join(root, "benches")
 
     def path(self, runtime, program):
@@ -81,7 +82,11 @@ class Builds:
         """Whether the command succeeded; what it said is in the file."""
         os.makedirs(os.path.dirname(log), exist_ok=True)
         with open(log, "a", encoding="utf-8") as out:
-            return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **more).returncode == 0
+            process = runs.start(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **more)
+        try:
+            return process.wait() == 0
+        finally:
+            runs.interrupt(process)
 
     def fresh_log(self, name):
         log = os.path.join(self.build, "peers", f"{name}.log")
@@ -139,16 +144,24 @@ class Builds:
                               "no pkg-config (apt-get install pkg-config)")
             flags = subprocess.run(["pkg-config", "--cflags", "--libs", package], capture_output=True, text=True,
                                    check=True).stdout.split()
-        log = self.fresh_log(runtime)
+        log, compiler = self.fresh_log(runtime), c_compiler()
         headers = [h for place in ("", "peers", folder) for h in glob(os.path.join(self.benches, place, "*.h"))]
         for program in programs:
             source, target = self.source(runtime, program), self.path(runtime, program)
             if newer(target, [source, *headers]):
                 continue
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            if not self.run(log, [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-Wall", "-Wextra", "-o", target,
-                                  source, *flags, "-pthread", "-lm"]):
+            if not self.run(log, [*compiler, "-std=gnu11", "-O2", "-Wall", "-Wextra", "-o", target, source, *flags,
+                                  "-pthread", "-lm"]):
                 raise Failure(f"{tail(log)}\n{os.path.relpath(source, self.root)} could not be compiled")
+
+
+def c_compiler():
+    """The words it is called by."""
+    words = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    if not shutil.which(words[0]):
+        raise Failure(f"no C compiler '{words[0]}' (apt-get install gcc)")
+    return words
 
 
 def newer(target, sources):
@@ -175,7 +188,7 @@ def versions(runtimes):
         found = re.search(pattern, said)
         return found.group(0) if found else None
 
-    asked = [(None, ask(r"^.*$", os.environ.get("CC", "cc"), "-dumpfullversion")),
+    asked = [(None, ask(r"^.*$", *c_compiler(), "-dumpfullversion")),
              ("go", ask(r"go[0-9.]+", "go", "version")), ("tokio", ask(r"rustc [0-9.]+", "rustc", "--version"))]
     names = [f"cc {asked[0][1]}"] + [v for r, v in asked[1:] if v and r in runtimes]
     return ", ".join(names)

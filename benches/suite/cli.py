@@ -8,12 +8,12 @@ import time
 
 from . import Failure, build, compare, explain, pictures, results, runs, scenarios
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 
 DESCRIPTION = """\
 ./bench [OPTION...] [SCENARIO...]            builds coir and its peers, and measures them by turns
 ./bench list                                 the scenarios
-./bench explain [OPTION...] SCENARIO         where the time of a scenario goes
+./bench explain [OPTION...] SCENARIO...      where the time of a scenario goes
 ./bench compare OLD NEW [SCENARIO...]        two commits of coir by turns
 
 A SCENARIO is one of ./bench list, or a group; none: everything. Each alternative runs once a round, A B C A B C, every run is
@@ -60,6 +60,8 @@ def wanted_peers(text):
     if text is None:
         return None
     names = [n for n in text.replace(",", " ").split() if n != "none"]
+    if not text.strip(", "):
+        raise Failure(f"--peers: which? ({', '.join(scenarios.RUNTIMES[1:])}, or none)", 2)
     for name in names:
         if name not in scenarios.RUNTIMES:
             raise Failure(f"there is no peer '{name}' ({', '.join(scenarios.RUNTIMES[1:])}, or none)", 2)
@@ -108,7 +110,7 @@ class Bench:
         if run.server:
             server = run.server_command(self.args.quick)
             command = [self.builds.path(run.runtime, server[0]), *server[1:], *threads, "--json"]
-            rows = runs.run_server(command, [program, *args, *variant, "--json"], run.timeout, run.runtime, count == 1)
+            rows = runs.run_server(command, [program, *args, *variant, "--json"], run.timeout, run.runtime, count)
         else:
             rows = runs.run_program([program, *args, *variant, *threads, "--json"], run.timeout)
         self.results.add(rows, scenario.group, scenario.same_work and run.compares(self.args.quick))
@@ -139,6 +141,20 @@ class Bench:
                 self.failures.append(str(what))
                 self.progress.note(f"{scenario.name}: failed: {what}")
 
+    def check_outputs(self):
+        """To know now that they can be written, not in an hour."""
+        for option, path, check in (("--json", self.args.json, results.check_writable),
+                                    ("--pictures", self.args.pictures, pictures.prepare)):
+            if path is not None:
+                try:
+                    check(path)
+                except OSError as e:
+                    raise Failure(f"{option}: {path}: {e.strerror}") from None
+
+    def write(self, end=False):
+        if self.args.json:
+            self.results.write_json(self.args.json, end)
+
     def measure(self):
         for scenario in self.scenarios:
             before = set(self.results.places())
@@ -147,8 +163,7 @@ class Bench:
             fresh = [p for p in self.results.places() if p not in before]
             if fresh:
                 show(self.results.table(fresh) + "\n", self.progress)
-            if self.args.json:
-                self.results.write_json(self.args.json)
+            self.write()
 
     def finish(self):
         wrong = self.results.disagreements()
@@ -190,14 +205,17 @@ def command_run(argv):
                         help="where the charts go (build/pictures)")
     parser.add_argument("scenario", nargs="*", metavar="SCENARIO")
     bench = Bench(parser.parse_args(argv))
-    if bench.args.json:  # to know now that it can be written
-        bench.results.write_json(bench.args.json)
+    bench.check_outputs()
     load = os.getloadavg()[0]
     if load > 0.5:
         bench.progress.note(f"bench: the machine has other work (load {load:.1f}): so will the figures")
     bench.build()
     show(machine([r for s in bench.scenarios for r in (x.runtime for x in bench.runs_of(s))]) + "\n", bench.progress)
-    bench.measure()
+    try:
+        bench.measure()
+    finally:
+        if bench.results.rows:  # else what was there before stays
+            bench.write(end=True)
     return bench.finish()
 
 
@@ -228,7 +246,7 @@ def main(argv):
     signal.signal(signal.SIGINT, stop)  # also where a shell began us with it ignored
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGHUP, stop)
-    commands = {"list": command_list, "explain": explain.command, "compare": compare.command}
+    commands = dict(zip(scenarios.COMMANDS, (command_list, explain.command, compare.command)))
     try:
         if argv and argv[0] in commands:
             return commands[argv[0]](argv[1:])

@@ -2,8 +2,11 @@
 """./bench compare: coir of two commits by turns, so that what else the machine does meets both."""
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
+import tarfile
+import tempfile
 
 from . import Failure, build, results, runs, scenarios
 
@@ -11,11 +14,15 @@ DESCRIPTION = """\
 ./bench compare OLD NEW [SCENARIO...]
 
 Builds two commits of coir in build/compare/ and runs the programs of both by turns: OLD NEW, then NEW OLD, and so on. OLD and
-NEW are whatever git takes for a commit; "." is this folder as it lies there. Printed are the medians, and the ratios NEW / OLD
-of medians and minima: above 1 is slower. A row is marked where the medians differ by more than 5 % and the middle halves of
-the samples don't overlap. The exit status does not depend on the figures."""
+NEW are whatever git takes for a commit; "." is this folder as it lies there, with what is not committed. Scenarios and
+arguments are those of this folder. What was built stays in build/compare/ for the next time and may be removed.
+
+Printed are the medians, and the ratios NEW / OLD of medians and minima: above 1 is slower. A row is marked where the medians
+differ by more than 5 % and the middle halves of the samples don't overlap, in 5 rounds or more. The exit status does not
+depend on the figures; it is 1 where a program failed."""
 
 NOISE = 0.05
+FEW = 5
 
 
 def git(root, *words):
@@ -29,16 +36,28 @@ def checkout(root, name):
     """A folder with that commit in it."""
     if name == ".":
         return root
+    if not shutil.which("git"):
+        raise Failure("git is not installed (apt-get install git)")
     done = subprocess.run(["git", "-C", root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"],
                           capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Failure(f"there is no commit '{name}'", 2)
+        raise Failure(f"there is no commit '{name}'" + (f": {done.stderr.strip()}" if done.stderr else ""), 2)
     commit = done.stdout.strip()
     folder = os.path.join(root, "build", "compare", commit[:12])
     if not os.path.exists(os.path.join(folder, "CMakeLists.txt")):
-        os.makedirs(os.path.dirname(folder), exist_ok=True)
-        git(root, "worktree", "add", "--force", "--detach", folder, commit)
+        unpack(root, commit, folder)
     return folder
+
+
+def unpack(root, commit, folder):
+    """The files of a commit, all or none; git knows nothing of them."""
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(folder)) as place:
+        git(root, "archive", "--format=tar", f"--output={place}/tar", commit)
+        with tarfile.open(f"{place}/tar") as tar:
+            tar.extractall(f"{place}/files")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(f"{place}/files", folder)
 
 
 class Side:
@@ -68,7 +87,7 @@ class Side:
             server = run.server_command(quick)
             program = load.path("coir", run.program)
             rows = runs.run_server([self.builds.path("coir", server[0]), *server[1:], *threads, "--json"],
-                                   [program, *args, *variant, "--json"], run.timeout, "coir", count == 1)
+                                   [program, *args, *variant, "--json"], run.timeout, "coir", count)
         else:
             rows = runs.run_program([program, *args, *variant, *threads, "--json"], run.timeout)
         self.results.add(rows, "")
@@ -82,7 +101,9 @@ def quartiles(values):
 
 
 def verdict(old, new, rate):
-    """"slower" or "faster", where that is more than noise."""
+    """"slower" or "faster", where that is more than noise; of few samples nobody can tell."""
+    if min(len(old.values), len(new.values)) < FEW:
+        return ""
     ratio = new.median / old.median if old.median else 1
     (old_low, old_high), (new_low, new_high) = quartiles(old.values), quartiles(new.values)
     if abs(ratio - 1) <= NOISE or (old_low <= new_high and new_low <= old_high):
@@ -134,7 +155,7 @@ def command(argv):
         there &= side.build(programs)
     for name in sorted(programs - there):
         progress.note(f"{name} is left out: not in both")
-    counts, failed = thread_counts(args.threads), set()
+    counts, gone, failures = thread_counts(args.threads), set(), 0
     for scenario, run in coir:
         if not all(p in there for _, p in run.programs()):
             continue
@@ -143,13 +164,14 @@ def command(argv):
             progress.say(f"{scenario.name}: {' '.join(run.arguments(args.quick))}: round {number + 1} of {args.rounds}")
             for variant, count in turns:
                 for side in sides if number % 2 == 0 else sides[::-1]:
-                    key = (side.name, scenario.name, run.program, tuple(variant), count)
-                    if key in failed:
+                    key = (side, scenario.name, scenario.runs.index(run), tuple(variant), count)
+                    if key in gone:
                         continue
                     try:
                         side.once(run, variant, count, args.quick, sides[1].builds)
                     except (runs.RunFailed, runs.CantRun) as what:
-                        failed.add(key)
+                        gone.add(key)
+                        failures += isinstance(what, runs.RunFailed)
                         progress.note(f"{side.name}: {what}")
     show(table(*sides), progress)
-    return 0 if sides[0].results.rows and sides[1].results.rows else 1
+    return 0 if sides[0].results.rows and sides[1].results.rows and not failures else 1

@@ -11,13 +11,16 @@ A sample's share of all samples, times the time, is the time of its instruction;
 an instruction belongs to is told by the (inlined) function that it comes from: STEPS. A processor charges a slow instruction
 to one of the next ones, so look at neighbours together.
 
-With --peer the program is that of another runtime: time, counters, and samples by function.
+Where perf_event_open(2) gives no samples, an instruction's time is its share of the instructions executed. Of a scenario of
+the net it is the server that is looked at, and the time is its processor time. With --peer the program is that of another
+runtime: time, counters, and samples by function.
 """
 import argparse
 import bisect
 import collections
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -26,9 +29,9 @@ import tempfile
 
 from . import Failure, build as builds, runs, scenarios
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-BUILD = os.environ.get("EXPLAIN_DIR", os.path.join(ROOT, "build", "explain"))
+BUILD = os.path.realpath(os.environ.get("EXPLAIN_DIR") or os.path.join(ROOT, "build", "explain"))
 
 # step -> functions; the first that matches an instruction's chain of inlined functions, innermost first
 STEPS = [
@@ -38,7 +41,9 @@ STEPS = [
     ("queue the waiter", r"coir__(wait_queue(_ready)?|list_\w+)$"),
     ("note the wait, for dumps and cancellers", r"coir__(park_show|wait_note)$"),
     ("make it runnable", r"coir__(wake\w*|runnable\w*|ring_push|inject\w*)$"),
-    ("pick the next", r"coir__(lifo_take|pick\w*|ring_pop|park_short|park_picking|eh_in_use)$"),
+    ("pick the next", r"coir__(lifo_take|pick\w*|ring_pop\w*|park_short|park_picking|eh_in_use)$"
+                      r"|(slot_or_ring|(try_)?search\w*|steal|take_(own|ring)|(private|inbox)_take|queue_yielded)$"),
+    ("sockets: try, note, park", r"(coir__(io\w*|attempt\w*|park_io|fd_\w+|op_\w+)|coir_op_\w+|(attempt_|uring_a|epoll_a)\w+)$"),
     ("switch", r"coir__switch\w*$"),
     ("charge and yield", r"(coir__charge\w*|coir_yield|yield_\w+)$"),
     ("spawn", r"(task_spawn|spawn_into|group_admit|task_launch|flags_of|count_spawn|coir_spawn\w*|coir__task_(alloc|new_id))$"),
@@ -47,7 +52,9 @@ STEPS = [
     ("join", r"(coir_join|coir__join\w*|take_locked|lock_settled|is_joinable|waits_for|coir__group_forget)$"),
     ("look at the worker, enter the call", r"coir__(worker_near|worker_or_null|worker_here|is_cancelled|must_attend)$"),
     ("enter the call, decide", r"coir_\w+$|(send|recv)_\w+$"),
-    ("timers, kernel, clock", r"(worker_\w+|take_own|run_until_stopped|coir__runtime_now|coir__now|uring_\w+|epoll_\w+|clock_now|__vdso.*|coir__wheel\w*)$"),
+    ("timers, kernel, clock", r"((coir__)?worker_(idle|pump|run|tick|rest|rise|sleep|switch|trim\w*)|pump|nap\w*|poll_now_and_then"
+                                r"|(coir__)?patrol\w*|sleep_watching|time_to_timer|run_until_stopped|coir__runtime_now|coir__now"
+                                r"|uring_\w+|epoll_\w+|clock_now|__vdso.*|coir__wheel\w*)$"),
 ]
 REST = "the program, and landing in it"
 
@@ -55,9 +62,8 @@ REST = "the program, and landing in it"
 class Subject:
     """What is explained: a program, and how its work is told.
 
-    A scenario's file says it in [explain.NAME]: args, the option for how much, how much of it for the time and for the
-    counts, what one is called, and how many of these one of the option's number is. A scenario without is run as it is;
-    then there is nothing to divide the counts by.
+    A scenario's file says it in [explain.NAME]; benches/README.md tells what the keys mean. A scenario without is run as it
+    is; then there is nothing to divide the counts by.
     """
 
     def __init__(self, scenario, name, table, peer):
@@ -66,22 +72,71 @@ class Subject:
         self.args = table.get("args", [] if table else self.run.args)
         self.option, self.time, self.count = table.get("option"), table.get("time", 0), table.get("count", 0)
         self.what, self.each = table.get("what", "operation"), table.get("each", 1)
+        self.figure, self.processor_time = table.get("figure"), table.get("processor_time", False)
 
-    def command(self, path, n, threads):
-        words = [path, *self.args]
-        if self.run.threads is not False:
-            words += ["-w", str(threads)]
-        return words + ([self.option, str(n)] if self.option else [])
+    @property
+    def program(self):
+        """What is looked at."""
+        return self.run.server[0] if self.run.server else self.run.program
+
+    def how_much(self, n):
+        return [self.option, str(n)] if self.option and n else []
+
+    def measure(self, places, n, threads, wrapper=()):
+        """Runs it, inside the words of `wrapper`; nanoseconds for each of what it calls one.
+
+        `places` are functions from a program's name to its path: of what is looked at, and of a server's load.
+        """
+        workers = ["-w", str(threads)] if self.run.threads is not False else []
+        if self.run.server:
+            server = [*wrapper, places[0](self.program), *self.run.server[1:], *workers, "--json"]
+            load = [places[1](self.run.program), *self.run.args, *self.args, *self.how_much(n), "--json"]
+            rows = runs.run_server(server, load, 300, self.run.runtime, threads)
+            return figure_of(self, rows)
+        command = [*wrapper, places[0](self.program), *self.args, *workers, *self.how_much(n), "--json"]
+        before = processor_time()
+        # Threads of valgrind wait for each other while one is in io_uring: there the sockets' engine is of no matter anyway.
+        more = {"env": {**runs.ENVIRONMENT, "COIR_ENGINE": "epoll"}} if "valgrind" in wrapper else {}
+        rows = runs.rows_of(run(command, **more), command)
+        if self.processor_time:
+            return (processor_time() - before) / (n * self.each)
+        return figure_of(self, rows)
+
+
+def processor_time():
+    """Of the programs that have ended, ns."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1e9
+
+
+def figure_of(subject, rows):
+    """Nanoseconds for each of what the program calls one; the sum, where it reports several.
+
+    A figure that stands beside several of coir's (Tokio's ping-pong) is reported under several names, and counts once.
+    """
+    prefix = "server CPU " if subject.run.server else ""
+    found = set()
+    for row in rows:
+        unit = re.match(prefix + "(ns|us)( |$)", row["unit"])
+        if unit and subject.figure in (None, row["scenario"]):
+            found.add(row["value"] * (1000 if unit.group(1) == "us" else 1))
+    if not found:
+        fail(f"{subject.name} measures no time, so there is nothing to divide")
+    return sum(found)
 
 
 def pick_run(scenario, table, peer):
     """The run of that runtime; of several, the one whose arguments are most like those wanted."""
-    found = [r for r in scenario.runs if r.runtime == peer and not r.server]
+    found = [r for r in scenario.runs if r.runtime == peer]
     if not found:
-        why = "its servers can't be explained yet" if any(r.runtime == peer for r in scenario.runs) else "it has none"
-        raise Failure(f"{scenario.name} has no program of {peer} to explain ({why})", 2)
-    wanted = table.get("args", [])
-    return max(found, key=lambda r: sum(word in wanted for word in r.args) - sum(word not in wanted for word in r.args))
+        raise Failure(f"{scenario.name} has no program of {peer} to explain", 2)
+    wanted = table.get("args", []) + table.get("server", [])
+
+    def likeness(r):
+        words = r.args + (r.server or [])
+        return sum(word in wanted for word in words) - sum(word not in wanted for word in words)
+
+    return max(found, key=likeness)
 
 
 def subjects():
@@ -90,7 +145,8 @@ def subjects():
     for s in scenarios.load_all(ROOT):
         for name, table in s.explain.items():
             found[name] = (s, table)
-        found.setdefault(s.name, (s, {}))
+        if any(not r.server for r in s.runs):
+            found.setdefault(s.name, (s, {}))
     return found
 
 
@@ -104,7 +160,7 @@ def run(command, **more):
     try:
         out, err = process.communicate()
     finally:
-        runs.end(process)
+        runs.interrupt(process)
     if process.returncode:
         fail(f"{' '.join(command)} failed:\n{out}{err}")
     return out
@@ -113,12 +169,16 @@ def run(command, **more):
 def build_sampler():
     os.makedirs(BUILD, exist_ok=True)
     sampler = os.path.join(BUILD, "sample")
-    run([os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-o", sampler, os.path.join(HERE, "sample.c")])
+    run([*builds.c_compiler(), "-std=gnu11", "-O2", "-o", sampler, os.path.join(HERE, "sample.c")])
     return sampler
 
 
-def build(program):
-    """The program with line tables. Its path."""
+def place(program):
+    return os.path.join(BUILD, "bench", program)
+
+
+def build(programs):
+    """The programs with line tables."""
     options = ["-DCMAKE_BUILD_TYPE=Release", "-DCOIR_BUILD_BENCH=ON", "-DCOIR_BUILD_TESTS=OFF", "-DCOIR_BUILD_EXAMPLES=OFF",
                "-DCMAKE_C_FLAGS=-g", "-DCMAKE_ASM_FLAGS=-g", "-DCMAKE_EXE_LINKER_FLAGS=-no-pie"]
     if not shutil.which("cmake"):
@@ -127,21 +187,7 @@ def build(program):
         options += ["-G", "Ninja"]
     if not os.path.exists(os.path.join(BUILD, "CMakeCache.txt")):
         run(["cmake", "-S", ROOT, "-B", BUILD, *options])
-    run(["cmake", "--build", BUILD, "--parallel", "--target", f"bench_{program}"])
-    return os.path.join(BUILD, "bench", program)
-
-
-# -- time -----------------------------------------------------------------------------------------
-
-def time_of(command):
-    """Nanoseconds for each of what the program calls one; the sum, where it reports several.
-
-    A figure that stands beside several of coir's (Tokio's ping-pong) is reported under several names, and counts once.
-    """
-    values = set(re.findall(r'"value":([0-9.]+)', run([*command, "--json"])))
-    if not values:
-        fail(f"{command[0]} reported no figure")
-    return sum(float(v) for v in values)
+    run(["cmake", "--build", BUILD, "--parallel", "--target", *(f"bench_{p}" for p in programs)])
 
 
 # -- samples --------------------------------------------------------------------------------------
@@ -154,7 +200,7 @@ class Samples:
         self.places = []  # the same with offsets in the file
         with open(path, encoding="utf-8") as f:
             for line in f:
-                words = line.split()
+                words = line.rstrip("\n").split(maxsplit=4)  # a path may have blanks
                 if words[0] == "counter":
                     self.counters[words[1]] = int(words[2])
                 elif words[0] == "map":
@@ -164,6 +210,11 @@ class Samples:
                 else:
                     self.at[int(words[1], 16)] += int(words[2])
 
+    def stand_in(self, program, counts):
+        """Counts of instructions in the place of samples."""
+        self.maps = [(0, 1 << 64, program)]
+        self.at = collections.Counter(counts)
+
     def place(self, address):
         """The file an address lies in."""
         for start, length, path in self.maps:
@@ -172,20 +223,22 @@ class Samples:
         return "kernel" if address == 0 else "?"
 
 
-def take_samples(sampler, command):
+def take_samples(measure):
+    """`measure` runs the program, inside the words that it gets."""
+    sampler = build_sampler()
     with tempfile.NamedTemporaryFile() as f:
-        run([sampler, "-o", f.name, *command])
+        measure([sampler, "-o", f.name])
         return Samples(f.name)
 
 
 # -- counts ---------------------------------------------------------------------------------------
 
-def count_once(command):
+def count_once(measure):
     """Executed instructions by address. Needs the fixed addresses of the program; libraries count too, but far away."""
     counts = collections.Counter()
     with tempfile.NamedTemporaryFile() as f:
-        run(["valgrind", "--tool=callgrind", "--dump-instr=yes", "--compress-strings=no", "--compress-pos=no",
-             f"--callgrind-out-file={f.name}", *command])
+        measure(["valgrind", "-q", "--tool=callgrind", "--dump-instr=yes", "--compress-strings=no", "--compress-pos=no",
+                 f"--callgrind-out-file={f.name}"])
         skip = False
         with open(f.name, encoding="utf-8") as lines:
             for line in lines:
@@ -199,8 +252,9 @@ def count_once(command):
     return counts
 
 
-def count(command_for, n):
-    few, many = count_once(command_for(n)), count_once(command_for(3 * n))
+def count(measure, n):
+    """`measure` runs it with that much to do, inside the words that it gets."""
+    few, many = (count_once(lambda wrapper: measure(much, wrapper)) for much in (n, 3 * n))
     return {a: (many[a] - few[a]) / (2 * n) for a in many if many[a] != few[a]}
 
 
@@ -305,29 +359,43 @@ def print_counters(samples, operations):
 
 
 def explain(subject, args):
-    path, sampler = build(subject.run.program), build_sampler()
-    say = sys.stderr.write
+    build({program for _, program in subject.run.programs()})
+    path, say = place(subject.program), sys.stderr.write
+    look = (path, subject, args)
+
+    def measure(n, wrapper=()):
+        return subject.measure((place, place), n, args.threads, wrapper)
+
     say(f"{subject.name}: time ...\n")
-    command = subject.command(path, subject.time, args.threads)
-    ns = statistics.median(time_of(command) for _ in range(args.rounds))
+    ns = statistics.median(measure(subject.time) for _ in range(args.rounds))
     say(f"{subject.name}: samples ...\n")
-    samples = take_samples(sampler, command)
+    samples = take_samples(lambda wrapper: measure(subject.time, wrapper))
     counts = {}
     if not subject.option:
         say(f"explain: no counts of instructions: [explain.{subject.name}] in its file would say how much work there is\n")
+    elif subject.run.server and args.threads > 1:
+        say("explain: no counts of instructions of a server on several threads: valgrind can't wait in io_uring with one of them\n")
     elif shutil.which("valgrind"):
         say(f"{subject.name}: counts ...\n")
-        counts = count(lambda n: subject.command(path, n, args.threads), subject.count)
-        counts = {a: n / subject.each for a, n in counts.items()}
+        counts = {a: n / subject.each for a, n in count(measure, subject.count).items()}
     else:
         say("explain: no valgrind: no counts of instructions (apt-get install valgrind)\n")
-    if not samples.at:
-        fail("no samples: is /proc/sys/kernel/perf_event_paranoid above 2?")
+    report(look, ns, samples, counts)
 
+
+def report(look, ns, samples, counts):
+    path, subject, args = look
+    estimated = not samples.at
+    if estimated:
+        if not counts:
+            fail("neither samples nor counts: is /proc/sys/kernel/perf_event_paranoid above 2?")
+        samples.stand_in(path, counts)
     print(f"{subject.name}: {ns:.1f} ns a {subject.what}, {args.threads} thread(s)\n")
     print_counters(samples, subject.time * subject.each)
     if counts:
         print(f"  {'instructions':18} {sum(counts.values()):12.1f} (callgrind)")
+    if estimated:
+        print("  no samples (perf_event_open): the times below are shares of the instructions")
     times, numbers = budget(path, samples, counts, ns)
     print(f"\n  {'step':44} {'ns':>7} {'%':>5} {'instructions':>13}")
     for step, spent in times.most_common():
@@ -392,26 +460,30 @@ def by_function(samples):
 
 
 def explain_peer(subject, args):
-    runtime, program = subject.run.runtime, subject.run.program
-    there = builds.Builds(ROOT)
-    left_out = there.make({runtime: {program}})
+    runtime = subject.run.runtime
+    there, needed = builds.Builds(ROOT), {}
+    for name, program in subject.run.programs():
+        needed.setdefault(name, set()).add(program)
+    left_out = there.make(needed)
     if left_out:
         fail(f"{runtime} is left out: {left_out[runtime]}")
-    path, sampler = there.path(runtime, program), build_sampler()
     # What is a moment for coir may be minutes for a peer: as much as the scenario itself does.
-    work = subject.time if subject.run.runtime in ("go", "tokio", "floor") and subject.option else 0
-    options = subject.run.args
-    if subject.option and subject.option in options:
-        work = int(options[options.index(subject.option) + 1])
-    command = subject.command(path, work, args.threads) if work else [
-        path, *options, *([] if subject.run.threads is False else ["-w", str(args.threads)])]
+    work, options = subject.time if runtime in ("go", "tokio", "floor") or subject.run.server else 0, subject.run.args
+    if not subject.run.server:
+        subject.args = list(options)
+        if subject.option in options:
+            at = options.index(subject.option)
+            work, subject.args = int(options[at + 1]), options[:at] + options[at + 2:]
+    places = (lambda program: there.path(runtime, program), lambda program: there.path(subject.run.load, program))
     sys.stderr.write(f"{subject.name}, {runtime}: time ...\n")
-    ns = statistics.median(time_of(command) for _ in range(args.rounds))
+    ns = statistics.median(subject.measure(places, work, args.threads) for _ in range(args.rounds))
     sys.stderr.write(f"{subject.name}, {runtime}: samples ...\n")
-    samples = take_samples(sampler, command)
+    samples = take_samples(lambda wrapper: subject.measure(places, work, args.threads, wrapper))
     if not samples.at:
         fail("no samples: is /proc/sys/kernel/perf_event_paranoid above 2?")
-    print(f"{subject.name}, {runtime} ({' '.join(command[1:])}): {ns:.1f} ns a {subject.what}, {args.threads} thread(s)\n")
+    program = os.path.basename(places[0](subject.program))
+    told = " ".join([*(subject.run.server or [program])[0:], *subject.args, *subject.how_much(work)])
+    print(f"{subject.name}, {runtime} ({told}): {ns:.1f} ns a {subject.what}, {args.threads} thread(s)\n")
     print_counters(samples, work * subject.each)
     total = sum(samples.at.values())
     print(f"\n  {'function':90} {'ns':>8} {'%':>5}")
@@ -425,27 +497,34 @@ def explain_peer(subject, args):
 
 
 def command(argv):
+    from .cli import positive
     parser = argparse.ArgumentParser(prog="./bench explain", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="runs for the time")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--lines", type=int, default=250, help="of disassembly, about")
-    parser.add_argument("--functions", type=int, default=25, help="of a peer, at most")
-    parser.add_argument("--peer", metavar="RUNTIME", help="go, tokio, may, threads, libuv or floor, instead of coir")
-    parser.add_argument("scenario", nargs="?", default="list", help="or 'list' of those there are")
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="runs for the time (5)")
+    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="of the runtime (1)")
+    parser.add_argument("--lines", type=positive, default=250, metavar="N", help="of disassembly, about (250)")
+    parser.add_argument("--functions", type=positive, default=25, metavar="N", help="of a peer, at most (25)")
+    parser.add_argument("--peer", metavar="RUNTIME", help=f"{', '.join(scenarios.RUNTIMES[1:])}, instead of coir")
+    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help="none, or 'list': those there are")
     args = parser.parse_args(argv)
     known = subjects()
-    if args.scenario == "list":
+    if args.scenario in ([], ["list"]):
         print("\n".join(known))
         return 0
-    if args.scenario not in known:
-        raise Failure(f"there is no scenario '{args.scenario}' (./bench explain list)", 2)
+    for name in args.scenario:
+        if name not in known:
+            raise Failure(f"there is no scenario '{name}' (./bench explain list)", 2)
     if args.peer and args.peer not in scenarios.RUNTIMES:
         raise Failure(f"there is no peer '{args.peer}' ({', '.join(scenarios.RUNTIMES[1:])})", 2)
     for tool in ("addr2line", "objdump", "nm", "readelf"):
         if not shutil.which(tool):
             fail(f"no {tool} (apt-get install binutils)")
-    scenario, table = known[args.scenario]
-    subject = Subject(scenario, args.scenario, table, args.peer or "coir")
-    (explain if subject.run.runtime == "coir" else explain_peer)(subject, args)
+    chosen = [Subject(known[name][0], name, known[name][1], args.peer or "coir") for name in args.scenario]
+    for subject in chosen:
+        try:
+            (explain if subject.run.runtime == "coir" else explain_peer)(subject, args)
+        except (runs.RunFailed, runs.CantRun) as what:
+            fail(what)
+        if subject is not chosen[-1]:
+            print("\n")
     return 0

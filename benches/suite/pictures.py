@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 
 from .results import KINS, is_rate, number
 
@@ -140,6 +141,14 @@ def task_chart(lines, path):
 
 
 # -- all ------------------------------------------------------------------------------------------
+
+def prepare(folder):
+    """Makes the folder, where there will be pictures. Raises OSError where none could be written."""
+    if shutil.which("gnuplot"):
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
 
 def draw(results, folder):
     """Draws everything; a line that says what came of it."""

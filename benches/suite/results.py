@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What was measured: samples by row, medians, checksums that agree, tables for people."""
+import errno
 import json
 import os
 import statistics
@@ -137,9 +138,39 @@ class Results:
 
     # -- for programs -------------------------------------------------------------------------------
 
-    def write_json(self, path):
-        text = ",\n".join(json.dumps(row.as_dict()) for place in self.places() for row in self.at(place))
+    def write_json(self, path, end=True):
+        """What there is so far; what is no file (a pipe, /dev/stdout) gets it once, at the `end`."""
+        if is_stream(path):
+            if end and path == "/dev/stdout":  # where it is a file, it has a place of its own in it
+                print(self.json(), end="", flush=True)
+            elif end:
+                with open(path, "a", encoding="utf-8") as f:
+                    f.write(self.json())
+            return
+        path = os.path.realpath(path)  # a link stays one
         partial = f"{path}.part"
         with open(partial, "w", encoding="utf-8") as f:
-            f.write(f"[{text}]\n")
+            f.write(self.json())
         os.replace(partial, path)
+
+    def json(self):
+        text = ",\n".join(json.dumps(row.as_dict()) for place in self.places() for row in self.at(place))
+        return f"[{text}]\n"
+
+
+def is_stream(path):
+    """Something that can't be replaced by a new file."""
+    return path.startswith("/dev/") or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
+
+
+def check_writable(path):
+    """Raises OSError where write_json() could not write. What is there is left alone."""
+    if not path:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    if os.path.isdir(path):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not is_stream(path):
+        partial = f"{os.path.realpath(path)}.part"
+        with open(partial, "w", encoding="utf-8"):
+            pass
+        os.remove(partial)

@@ -33,7 +33,7 @@ class CantRun(Exception):
     """A run that can't be here, and why."""
 
 
-def start(command, core=None, **more):
+def start(command, core=None, env=None, **more):
     """Starts it; on the core of that number, where there are two."""
     parent = os.getpid()
 
@@ -44,7 +44,7 @@ def start(command, core=None, **more):
         if core is not None and len(CORES) >= 2:
             os.sched_setaffinity(0, {CORES[core % len(CORES)]})
 
-    process = subprocess.Popen(command, env=ENVIRONMENT, preexec_fn=prepare, process_group=0, **more)
+    process = subprocess.Popen(command, env=env or ENVIRONMENT, preexec_fn=prepare, process_group=0, **more)
     alive.add(process)
     return process
 
@@ -60,6 +60,17 @@ def end(process):
         if stream:
             stream.close()
     alive.discard(process)
+
+
+def interrupt(process):
+    """The same for a program that has started others in groups of their own, as ninja does: it may end them first."""
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=5)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+    end(process)
 
 
 def end_all():
@@ -167,12 +178,17 @@ def stop_server(server, command):
     return out.decode(errors="replace")
 
 
-def run_server(server_command, load_command, timeout, name, pinned=True):
-    """The rows of both. Those of the load, which call themselves "client", get the server's name."""
-    server, address = start_server(server_command, 0 if pinned else None)
-    command = [*load_command, "-a", address]
+def run_server(server_command, load_command, timeout, name, count):
+    """The rows of both, under the server's number of threads. Those of the load, which call themselves "client", get its name.
+
+    With one thread the server has a core and the load another. With more they share all cores, and the load has
+    half as many workers as there are.
+    """
+    apart = count == 1
+    server, address = start_server(server_command, 0 if apart else None)
+    command = [*load_command, "-a", address, *([] if apart else ["-w", str(max(1, len(CORES) // 2))])]
     try:
-        load = start(command, core=1 if pinned else None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        load = start(command, core=1 if apart else None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                      stderr=subprocess.PIPE, text=True)
         load_rows = rows_of(finish(load, command, timeout), command)
         said = stop_server(server, server_command)
@@ -184,4 +200,5 @@ def run_server(server_command, load_command, timeout, name, pinned=True):
     for row in load_rows:
         if row["runtime"] == "client":
             row["runtime"] = name
+        row["threads"] = count
     return rows + load_rows

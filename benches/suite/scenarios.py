@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from . import Failure
 
 RUNTIMES = ["coir", "go", "tokio", "may", "libuv", "threads", "epoll", "uring", "floor"]
+COMMANDS = ["list", "explain", "compare"]
 GROUPS = ["messages", "tasks", "locks", "select", "time", "net", "memory"]
 
 RUN_KEYS = {"runtime", "program", "args", "quick", "threads", "server", "quick_server", "load", "fewer", "timeout"}
@@ -114,6 +115,8 @@ def choose(scenarios, names):
     for name in names:
         matching = [s for s in scenarios if s.name == name] or [s for s in scenarios if s.group == name]
         if not matching:
+            if name in COMMANDS:
+                raise Failure(f"'{name}' comes first: ./bench {name}", 2)
             raise Failure(f"there is no scenario '{name}' (./bench list)", 2)
         chosen += [s for s in matching if s not in chosen]
     return chosen

@@ -73,11 +73,11 @@ int main(int argc, char **argv)
         {.letter = 'l', .help = "port to listen on; 0: a free one", .number = &port, .max = 65535},
         {.letter = 'x', .help = "compute beside that", .flag = &computes},
     };
-    bench_parse(argc, argv, "echo, a thread for each connection", options, 4);
+    bench_parse(argc, argv, "echo, a thread for each connection", options, sizeof options / sizeof *options);
     threads_begin(&workers);
     bench_raise_descriptors();
-    int signals = listen_stop_signals(), listener = listen_here(port);
-    if (signals < 0 || listener < 0) {
+    int signals = listen_stop_signals(), *listener = listen_here(port, 1);
+    if (signals < 0 || !listener) {
         perror("echo_server");
         return 1;
     }
@@ -85,9 +85,9 @@ int main(int argc, char **argv)
     if (computes)
         threads_start(&computing, compute, NULL);
     int64_t cpu = bench_cpu();
-    struct pollfd fds[] = {{listener, POLLIN, 0}, {signals, POLLIN, 0}, {listen_watches_input() ? 0 : -1, POLLIN, 0}};
+    struct pollfd fds[] = {{*listener, POLLIN, 0}, {signals, POLLIN, 0}, {listen_watches_input() ? 0 : -1, POLLIN, 0}};
     while (poll(fds, 3, -1) >= 0 && !fds[1].revents && !fds[2].revents)
-        accept_one(listener);
+        accept_one(*listener);
 
     /* The load has gone: its connections end, or are left to the kernel after five seconds. */
     struct timespec patience;
@@ -96,7 +96,7 @@ int main(int argc, char **argv)
     pthread_mutex_lock(&mutex);
     while (open_connections > 0 && pthread_cond_timedwait(&fewer, &mutex, &patience) == 0)
         ;
-    listen_report(accepted, messages_in_all, bytes_in_all, bench_cpu() - cpu);
-    bench_busy_report(&busy, "threads");
+    listen_report(&(listen_counts){accepted, messages_in_all, bytes_in_all}, bench_cpu() - cpu);
+    bench_busy_report(&busy, "threads", workers);
     return 0;
 }

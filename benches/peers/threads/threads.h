@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-enum { THREADS_STACK = 64 * 1024, THREADS_CANT = 77 };
+enum { THREADS_STACK = 64 * 1024 };
 
 static pthread_attr_t threads_attr;
 
@@ -70,7 +70,7 @@ static inline void threads_want(uint64_t n)
         return;
     fprintf(stderr, "%" PRIu64 " threads: the system allows %" PRIu64 " (see pid_max, max_map_count, ulimit -u)\n", n,
             threads_limit());
-    exit(THREADS_CANT);
+    exit(BENCH_CANT);
 }
 
 static inline void threads_start(pthread_t *thread, void *(*fn)(void *), void *arg)
@@ -78,7 +78,7 @@ static inline void threads_start(pthread_t *thread, void *(*fn)(void *), void *a
     int error = pthread_create(thread, &threads_attr, fn, arg);
     if (error) {
         fprintf(stderr, "pthread_create: %s\n", strerror(error));
-        exit(error == EAGAIN ? THREADS_CANT : 1);
+        exit(error == EAGAIN ? BENCH_CANT : 1);
     }
 }
 

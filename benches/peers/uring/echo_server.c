@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * echo_server.c - the echo server as a plain io_uring loop on one thread: what is left when nothing
- * is between the program and the ring.
+ * echo_server.c - the echo server as a plain io_uring loop, on several threads one for each: what is
+ * left when nothing is between the program and the ring.
  *
  * Single-shot: a receive, then a send, one entry each, all of a round submitted by one call; each
  * connection has a buffer. After a short receive the next one asks the kernel to wait first.
- * Multishot (-m): one receive for the life of a connection, into buffers of a ring that all share;
+ * Multishot (-m): one receive for the life of a connection, into buffers of a ring that all of a loop share;
  * a buffer goes back when its send has ended. Sends are single-shot, MSG_WAITALL, one at a time for
  * each connection: in -m what comes meanwhile waits in a list.
  */
 
 #include "../listen.h"
 
-#include <errno.h>
 #include <liburing.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -39,11 +38,18 @@ typedef struct connection {
     char buffer[]; /* single-shot */
 } connection;
 
+/* Of all loops. */
 static struct {
-    struct io_uring ring;
     bool multishot;
-    int listener, signals;
     uint64_t buffer_size, buffers;
+    int signals, *listeners;
+    listen_counts counts;
+} all;
+
+/* Of this thread's loop. */
+static _Thread_local struct {
+    struct io_uring ring;
+    int listener;
     struct io_uring_buf_ring *pool;
     char *memory; /* of the pool */
     piece *pieces;
@@ -71,13 +77,13 @@ static void submit_receive(connection *c)
 {
     struct io_uring_sqe *e = entry(c, RECEIVE);
     uint64_t data = e->user_data;
-    if (s.multishot) {
+    if (all.multishot) {
         io_uring_prep_recv_multishot(e, c->fd, NULL, 0, 0);
         e->flags |= IOSQE_BUFFER_SELECT;
         e->buf_group = GROUP;
         c->receiving = true;
     } else {
-        io_uring_prep_recv(e, c->fd, c->buffer, s.buffer_size, 0);
+        io_uring_prep_recv(e, c->fd, c->buffer, all.buffer_size, 0);
     }
     if (c->short_read)
         e->ioprio |= IORING_RECVSEND_POLL_FIRST;
@@ -113,7 +119,7 @@ static void on_received(connection *c, int n)
         return;
     }
     count(n);
-    c->short_read = (uint64_t)n < s.buffer_size;
+    c->short_read = (uint64_t)n < all.buffer_size;
     submit_send(c, c->buffer, (size_t)n);
 }
 
@@ -127,12 +133,12 @@ static void on_sent(connection *c, int n)
 
 /* -- multishot -------------------------------------------------------------------------------- */
 
-static char *bytes_of(int32_t buffer) { return s.memory + (uint64_t)buffer * s.buffer_size; }
+static char *bytes_of(int32_t buffer) { return s.memory + (uint64_t)buffer * all.buffer_size; }
 
 static void give_back(int32_t buffer)
 {
-    io_uring_buf_ring_add(s.pool, bytes_of(buffer), (unsigned)s.buffer_size, (unsigned short)buffer,
-                          io_uring_buf_ring_mask((uint32_t)s.buffers), 0);
+    io_uring_buf_ring_add(s.pool, bytes_of(buffer), (unsigned)all.buffer_size,
+                          (unsigned short)buffer, io_uring_buf_ring_mask((uint32_t)all.buffers), 0);
     io_uring_buf_ring_advance(s.pool, 1);
     connection *c = s.starved;
     if (c) {
@@ -200,7 +206,7 @@ static void on_piece_sent(connection *c, int n)
 
 static void on_accepted(int fd, bool more)
 {
-    connection *c = fd < 0 ? NULL : malloc(sizeof *c + (s.multishot ? 0 : s.buffer_size));
+    connection *c = fd < 0 ? NULL : malloc(sizeof *c + (all.multishot ? 0 : all.buffer_size));
     if (c) {
         *c = (connection){.fd = fd, .first = -1, .last = -1};
         s.accepted++;
@@ -221,13 +227,13 @@ static bool on_completion(const struct io_uring_cqe *e)
         on_accepted(e->res, (e->flags & IORING_CQE_F_MORE) != 0);
         break;
     case RECEIVE:
-        if (s.multishot)
+        if (all.multishot)
             on_multishot(c, e);
         else
             on_received(c, e->res);
         break;
     case SEND:
-        if (s.multishot)
+        if (all.multishot)
             on_piece_sent(c, e->res);
         else
             on_sent(c, e->res);
@@ -267,80 +273,113 @@ static void submit_stop(int fd)
 /* The buffers that all connections share. */
 static int make_pool(void)
 {
-    size_t ring = s.buffers * sizeof(struct io_uring_buf);
+    size_t ring = all.buffers * sizeof(struct io_uring_buf);
     s.pool = mmap(NULL, ring, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-    s.memory = malloc(s.buffers * s.buffer_size);
-    s.pieces = calloc(s.buffers, sizeof *s.pieces);
+    s.memory = malloc(all.buffers * all.buffer_size);
+    s.pieces = calloc(all.buffers, sizeof *s.pieces);
     if (s.pool == MAP_FAILED || !s.memory || !s.pieces)
         return -ENOMEM;
     struct io_uring_buf_reg reg = {.ring_addr = (uint64_t)(uintptr_t)s.pool,
-                                   .ring_entries = (uint32_t)s.buffers,
+                                   .ring_entries = (uint32_t)all.buffers,
                                    .bgid = GROUP};
     int rc = io_uring_register_buf_ring(&s.ring, &reg, 0);
     if (rc < 0)
         return rc;
     io_uring_buf_ring_init(s.pool);
-    for (int32_t i = 0; i < (int32_t)s.buffers; i++)
+    for (int32_t i = 0; i < (int32_t)all.buffers; i++)
         give_back(i);
     return 0;
 }
 
-static int start(uint64_t port)
+static int make_ring(struct io_uring *ring)
 {
     struct io_uring_params p = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
                                          IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL,
                                 .cq_entries = 4 * ENTRIES};
-    int rc = io_uring_queue_init_params(ENTRIES, &s.ring, &p);
+    return io_uring_queue_init_params(ENTRIES, ring, &p);
+}
+
+/* Ends the program where the system has no such rings. */
+static void want_rings(void)
+{
+    struct io_uring ring;
+    int rc = make_ring(&ring);
+    if (rc < 0) {
+        fprintf(stderr, "no io_uring of Linux 6.1 here: %s\n", strerror(-rc));
+        exit(BENCH_CANT);
+    }
+    io_uring_queue_exit(&ring);
+}
+
+static int begin(uint64_t number)
+{
+    int rc = make_ring(&s.ring);
     if (rc == 0)
         rc = io_uring_register_ring_fd(&s.ring) == 1 ? 0 : -EINVAL;
-    if (rc == 0 && s.multishot)
+    if (rc == 0 && all.multishot)
         rc = make_pool();
     if (rc < 0)
         return rc;
-    s.signals = listen_stop_signals();
-    s.listener = listen_here(port);
-    if (s.signals < 0 || s.listener < 0)
-        return -errno;
+    s.listener = all.listeners[number];
     submit_accept();
-    submit_stop(s.signals);
+    submit_stop(all.signals);
     if (listen_watches_input())
         submit_stop(0);
     return 0;
 }
 
+static void *loop(void *number)
+{
+    int rc = begin((uintptr_t)number);
+    if (rc == 0)
+        rc = serve();
+    if (rc < 0) {
+        fprintf(stderr, "echo_server: %s\n", strerror(-rc));
+        exit(1);
+    }
+    listen_count(&all.counts, s.accepted, s.messages, s.bytes);
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t port = 0;
-    s.buffer_size = 1024;
-    s.buffers = 4096;
+    uint64_t port = 0, workers = 1;
+    all.buffer_size = 1024;
+    all.buffers = 4096;
     bench_option options[] = {
-        {.letter = 'm', .help = "multishot receive, shared buffers", .flag = &s.multishot},
+        {.letter = 'w',
+         .help = "loops, a thread each; 0: one per core",
+         .number = &workers,
+         .max = 1024},
+        {.letter = 'm', .help = "multishot receive, shared buffers", .flag = &all.multishot},
         {.letter = 'b',
          .help = "bytes of a buffer",
-         .number = &s.buffer_size,
+         .number = &all.buffer_size,
          .min = 1,
          .max = 1 << 24},
         {.letter = 'n',
-         .help = "shared buffers, a power of two",
-         .number = &s.buffers,
+         .help = "shared buffers of a loop, a power of two",
+         .number = &all.buffers,
          .min = 1,
          .max = 32768},
         {.letter = 'l', .help = "port to listen on; 0: a free one", .number = &port, .max = 65535},
     };
     bench_parse(argc, argv, "echo, plain io_uring", options, sizeof options / sizeof *options);
-    if (s.buffers & (s.buffers - 1)) {
+    if (all.buffers & (all.buffers - 1)) {
         fprintf(stderr, "-n takes a power of two\n");
         return 2;
     }
+    if (workers == 0)
+        workers = bench_cores();
     bench_raise_descriptors();
-    int rc = start(port);
+    want_rings();
+    all.signals = listen_stop_signals();
     int64_t cpu = bench_cpu();
-    if (rc == 0)
-        rc = serve();
-    if (rc < 0) {
-        fprintf(stderr, "echo_server: %s\n", strerror(-rc));
+    if (all.signals < 0 || !(all.listeners = listen_here(port, workers)) ||
+        listen_threads(workers, loop) < 0) {
+        perror("echo_server");
         return 1;
     }
-    listen_report(s.accepted, s.messages, s.bytes, bench_cpu() - cpu);
+    listen_report(&all.counts, bench_cpu() - cpu);
     return 0;
 }
