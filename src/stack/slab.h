@@ -35,7 +35,7 @@ typedef struct coir__slab {
  */
 COIR__INLINE size_t coir__slot_size(unsigned class_)
 {
-    return ((size_t)1 << class_) + COIR__STACK_SKEW;
+    return coir__stack_usable(class_) + coir__stack_guard(class_);
 }
 
 COIR__INLINE char *coir__slot_at(const coir__slab *s, unsigned index)

@@ -32,7 +32,6 @@
 #define CREDIT_BATCH_MIN 4u
 #define CREDIT_BATCH_MAX 64u
 #define CREDIT_MAX 128u               /* in stock beyond the idle stacks */
-#define LARGE_CLASS 20u               /* from 1 MiB on nothing is kept in stock */
 #define AHEAD 8u                      /* stacks that are fetched before they are needed */
 #define TRIM_CHUNK 256u               /* stacks released between two looks at the lock */
 #define TRIM_EVERY ((size_t)64 << 20) /* of slots put back, in a pool without caches */
@@ -77,7 +76,7 @@ unsigned coir__stack_class(size_t reserve)
     if (reserve > coir__stack_usable(COIR__STACK_CLASS_MAX))
         return 0;
     unsigned class_ = SMALLEST;
-    while (coir__slot_size(class_) < reserve + coir__stack_guard(class_))
+    while (coir__stack_usable(class_) < reserve)
         class_++;
     return class_;
 }
@@ -338,7 +337,7 @@ size_t coir__stack_pool_idle(coir__stack_pool *p)
 
 static bool keeps_stock(const coir__stack_pool *p, unsigned class_)
 {
-    return class_ < LARGE_CLASS && p->strategy != COIR_STACK_FIXED;
+    return class_ < COIR__STACK_CLASS_LARGE && p->strategy != COIR_STACK_FIXED;
 }
 
 /* In proportion to what is in use: a small program maps little. */
@@ -545,7 +544,7 @@ void coir__stack_put(coir__stack_pool *p, coir__stack_cache *cache, coir__stack 
     s->untouched = false;
     s->shrunk = false;
     if (!cache) {
-        if (p->trims_itself && s->class_ >= LARGE_CLASS)
+        if (p->trims_itself && s->class_ >= COIR__STACK_CLASS_LARGE)
             coir__stack_shrink(s); /* nobody else will for long */
         depot_push(p, s, s, 1);
         return;

@@ -5,9 +5,9 @@
 /*
  * stack.h - memory for frames.
  *
- * A stack is a slot of a slab: one mapping of many slots, each a power of two in size and a page more, a guard at its lowest
- * addresses: 64 KiB and that page, in slots below 128 KiB a quarter of the slot and the page. A slot that has been used is kept hot for
- * the next task.
+ * A stack is a slot of a slab: one mapping of many slots, each with a guard at its lowest addresses: 68 KiB, in slots below 128 KiB
+ * a quarter of the slot and a page. Below 1 MiB a slot is a power of two and a page in size; from there on what is usable is a power of
+ * two, and the guard comes on top. A slot that has been used is kept hot for the next task.
  *
  *   slab   [guard|........usable........|record] [guard|......usable......|record] ...
  *                          <- grows             ^ top, minus the colour
@@ -38,12 +38,12 @@
 #include "base/compat.h"
 
 #define COIR__STACK_GUARD ((size_t)64 << 10) /* of slots of 128 KiB and more, but for: */
-#define COIR__STACK_SKEW                                                                           \
-    ((size_t)4 << 10) /* what slots are larger than a power of two; part of the guard */
-#define COIR__STACK_SLACK ((size_t)1 << 10) /* at the top: the record and the colour */
-#define COIR__STACK_CLASS_MIN 14u           /* log2 of the smallest slot */
+#define COIR__STACK_SKEW ((size_t)4 << 10)   /* what small slots exceed a power of two by */
+#define COIR__STACK_SLACK ((size_t)1 << 10)  /* at the top: the record and the colour */
+#define COIR__STACK_CLASS_MIN 14u            /* log2 of the smallest slot */
 #define COIR__STACK_CLASS_MAX 36u
 #define COIR__STACK_CLASSES (COIR__STACK_CLASS_MAX - COIR__STACK_CLASS_MIN + 1)
+#define COIR__STACK_CLASS_LARGE 20u /* the guard on top, and nothing kept in stock */
 #define COIR__STACK_DEFAULT_RESERVE ((size_t)192 << 10)
 
 typedef struct coir__stack {
@@ -55,7 +55,7 @@ typedef struct coir__stack {
     char *_Atomic floor; /* lowest accessible address: `bottom`, but where stacks grow */
     struct coir__slab *slab;  /* it belongs to */
     uint32_t uses;            /* since it got its fiber; ThreadSanitizer builds only */
-    uint8_t class_;           /* log2 of the slot's size, less the skew */
+    uint8_t class_;           /* log2 of the size: see coir__stack_usable() */
     bool untouched;           /* no record was here before: memory is cold */
     bool shrunk;              /* idle, and its deep part has been given back */
     _Atomic uint8_t spurious; /* faults above the floor since it last moved; see grow.c */
@@ -97,7 +97,9 @@ COIR__INLINE size_t coir__stack_guard(unsigned class_)
 /* What a program may use of a stack of this class, give or take the slack. */
 COIR__INLINE size_t coir__stack_usable(unsigned class_)
 {
-    return ((size_t)1 << class_) + COIR__STACK_SKEW - coir__stack_guard(class_);
+    size_t size = (size_t)1 << class_;
+    return class_ < COIR__STACK_CLASS_LARGE ? size + COIR__STACK_SKEW - coir__stack_guard(class_)
+                                            : size;
 }
 
 /* Counts one more stack of this class as needed. 0 or -ENOMEM; may read files (base/room.h). `cache` is the caller's worker's for that class, or NULL from

@@ -236,7 +236,7 @@ static int overflow_first(void *arg)
 TEST(the_first_task_overflows_at_its_own_limit)
 {
     chosen = COIR_STACK_GROW;
-    CHECK_ABORTS(overflow_first, NULL, "coir: stack overflow in task 'main' (16320 KiB)");
+    CHECK_ABORTS(overflow_first, NULL, "coir: stack overflow in task 'main' (8192 KiB)");
 }
 
 static int spawn_small(void *arg)
