@@ -130,7 +130,7 @@ typedef struct coir_options {
     void (*on_deadlock)(void *hook_arg);
     /* Called in the signal handler, on the alternate stack, after the report; then the process aborts. */
     void (*on_overflow)(void *hook_arg, const char *task_name);
-    /* A detached task failed: nobody will read its result. NULL: a line through `log`. */
+    /* A task has failed and been detached, in either order: nobody will read its result. NULL: a line through `log`. */
     void (*on_unhandled)(void *hook_arg, coir_task task, int result);
     /* One line without newline. NULL: stderr. Called from any worker. */
     void (*log)(void *hook_arg, const char *line);

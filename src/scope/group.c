@@ -337,6 +337,17 @@ static bool is_failure(const coir__task *t, int rc)
              (atomic_load_explicit(&t->root.state, memory_order_relaxed) & COIR__SCOPE_CANCELLED));
 }
 
+/* A task of the root group has failed, and nobody will read its result. */
+static void report_unhandled(coir__runtime *rt, const coir__task *t, coir_task handle, int rc)
+{
+    if (rt->options.on_unhandled)
+        rt->options.on_unhandled(rt->options.hook_arg, handle, rc);
+    else
+        coir__runtime_log(rt, "detached task %llu (spawned at %s:%d) failed: %s",
+                          (unsigned long long)handle.id, t->file ? t->file : "?", t->line,
+                          coir_strerror(rc));
+}
+
 static void root_note(coir__worker *w, coir__group *g, coir__task *t, coir_task handle, int rc,
                       bool wanted)
 {
@@ -346,12 +357,7 @@ static void root_note(coir__worker *w, coir__group *g, coir__task *t, coir_task 
         group_cancel(
             w, g, (coir_cancel_reason){.code = -ECANCELED, .why = "run ended", .file = "coir_run"});
     } else if (!wanted && is_failure(t, rc)) {
-        if (rt->options.on_unhandled)
-            rt->options.on_unhandled(rt->options.hook_arg, handle, rc);
-        else
-            coir__runtime_log(rt, "detached task %llu (spawned at %s:%d) failed: %s",
-                              (unsigned long long)handle.id, t->file ? t->file : "?", t->line,
-                              coir_strerror(rc));
+        report_unhandled(rt, t, handle, rc);
     }
 }
 
@@ -443,6 +449,14 @@ void coir__group_forget(coir__worker *w, coir__task *t)
     coir__short_leave(w, &g->lock, private);
     atomic_store_explicit(&t->id, 0, memory_order_release);
     task_bury(w, t);
+}
+
+void coir__group_give_up(coir__worker *w, coir__task *t)
+{
+    int rc = (int)t->ctx.result;
+    if (group_of_task(t)->root && is_failure(t, rc))
+        report_unhandled(coir__runtime_of(t), t, coir__task_handle(t), rc);
+    coir__group_forget(w, t);
 }
 
 /* -- waiting ---------------------------------------------------------------------------------------------------- */

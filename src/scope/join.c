@@ -211,7 +211,7 @@ void coir_detach(coir_task handle)
     }
     coir__short_leave(w, &t->scope_lock, private);
     if (bury)
-        coir__group_forget(w, t);
+        coir__group_give_up(w, t);
 }
 
 int coir_cancel_at(const char *file, int line, coir_task handle, const char *why)

@@ -91,6 +91,9 @@ extern coir__lock coir__join_lock;
 /* group.c: takes a kept task out of its group and frees it. JOINING is set, which keeps the group from ending. */
 void coir__group_forget(coir__worker *w, coir__task *t);
 
+/* The same for one whose result nobody has read. */
+void coir__group_give_up(coir__worker *w, coir__task *t);
+
 /* The result of a group so far, which it forgets. The lock is held. */
 int coir__group_take_result(coir__group *g);
 

@@ -250,6 +250,35 @@ TEST(the_failure_of_a_detached_task_goes_to_on_unhandled)
     CHECK_NE(u.task.id, 0);
 }
 
+static int detach_what_has_failed(void *arg)
+{
+    coir_task t;
+    uint64_t id;
+    int result;
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(coir_spawn_with(NULL, NULL, fail_with_five, &id, &t), 0);
+        coir_case ended = COIR_JOINED(t);
+        while (i == 1 && coir_select_try(&ended, 1) == -EAGAIN) /* which reads the result */
+            coir_yield();
+        for (int k = 0; i == 0 && k < 100;
+             k++) /* it has ended by then, or will have been detached */
+            coir_yield();
+        coir_detach(t);
+    }
+    CHECK_EQ(coir_join(t, &result), -ESRCH);
+    return 0;
+}
+
+TEST(so_does_that_of_a_task_that_is_detached_afterwards_and_not_one_that_was_read)
+{
+    unhandled u = {0};
+    coir_options o = {.hook_arg = &u, .on_unhandled = note_unhandled};
+    CHECK_EQ(coir_run(&o, detach_what_has_failed, &u), 0);
+    CHECK_EQ(u.calls, 1);
+    CHECK_EQ(u.result, -EIO);
+}
+
 TEST(without_on_unhandled_it_is_a_line_in_the_log)
 {
     unhandled u = {0};
