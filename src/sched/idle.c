@@ -6,7 +6,7 @@
  * worker at a time searches (steals); the one that finds work wakes the next searcher if there is more. One whose last
  * booty was crumbs, tasks that took less time than fetching them, takes a nap before the next search. One of the
  * sleepers keeps a patrol: it wakes now and then, rarer and rarer, takes over what sits in the slot of a worker that has
- * not moved, and lets its due timers fire.
+ * not moved, and lets its due timers fire. Where none sleeps, those who have work look after each other.
  */
 #include "sched/upcall.h"
 #include "sched/worker.h"
@@ -86,28 +86,71 @@ static bool try_search(coir__worker *w)
 
 /* -- the patrol ------------------------------------------------------------------------------------------------- */
 
-/* A worker that has not moved since the last look keeps what is in its slot from running. */
+static coir__glance glance_at(const coir__worker *w)
+{
+    return (coir__glance){atomic_load_explicit(&w->tick, memory_order_relaxed),
+                          atomic_load_explicit(&w->lifo, memory_order_relaxed)};
+}
+
+/* A worker that has not moved since the last look keeps what is in its slot from running, and its timers from firing: the system has
+ * taken its processor away, or a task holds it. Returns what was in the slot; *ret_stuck: it has not moved. */
+static coir__task *look_after(coir__worker *w, coir__worker *other, coir__glance *seen, int64_t now,
+                              bool *ret_stuck)
+{
+    coir__glance sight = glance_at(other);
+    coir__task *rescued = NULL;
+    bool stuck = sight.tick == seen->tick;
+    if (stuck && sight.lifo && sight.lifo == seen->lifo)
+        rescued = atomic_exchange_explicit(&other->lifo, NULL, memory_order_acquire);
+    if (stuck && atomic_load_explicit(&other->wheel.next, memory_order_relaxed) <= now)
+        coir__wheel_expire(&other->wheel, w, now);
+    *seen = sight;
+    *ret_stuck = stuck;
+    return rescued;
+}
+
+static bool is_awake(const coir__worker *w)
+{
+    return atomic_load_explicit(&w->sleeping, memory_order_relaxed) == COIR__AWAKE;
+}
+
 static coir__task *patrol_look(coir__worker *w)
 {
     coir__runtime *rt = w->runtime;
     int64_t now = coir__runtime_now(rt);
-    coir__task *rescued = NULL;
+    coir__task *found = NULL;
     for (unsigned i = 0; i < rt->worker_count; i++) {
         coir__worker *other = rt->workers[i];
-        if (other == w ||
-            atomic_load_explicit(&other->sleeping, memory_order_relaxed) != COIR__AWAKE)
+        bool stuck;
+        if (other == w || !is_awake(other))
             continue;
-        uint32_t tick = atomic_load_explicit(&other->tick, memory_order_relaxed);
-        coir__task *slot = atomic_load_explicit(&other->lifo, memory_order_relaxed);
-        bool stuck = tick == other->patrol_tick;
-        if (stuck && slot && slot == other->patrol_lifo && !rescued)
-            rescued = atomic_exchange_explicit(&other->lifo, NULL, memory_order_acquire);
-        if (stuck && atomic_load_explicit(&other->wheel.next, memory_order_relaxed) <= now)
-            coir__wheel_expire(&other->wheel, w, now);
-        other->patrol_tick = tick;
-        other->patrol_lifo = slot;
+        coir__task *rescued = look_after(w, other, &other->patrol_seen, now, &stuck);
+        if (rescued && found)
+            coir__ring_push(w, rescued);
+        else if (rescued)
+            found = rescued;
     }
-    return rescued;
+    return found;
+}
+
+/* The same one again as long as it does not move; else the next. */
+void coir__patrol_mind(coir__worker *w, int64_t now)
+{
+    coir__runtime *rt = w->runtime;
+    if (coir__likely(now - w->mind_at < COIR__SLICE))
+        return;
+    w->mind_at = now;
+    coir__worker *other = rt->workers[w->mind];
+    if (other != w && is_awake(other)) {
+        bool stuck;
+        coir__task *rescued = look_after(w, other, &w->mind_seen, now, &stuck);
+        if (rescued)
+            coir__ring_push(w, rescued);
+        if (stuck)
+            return;
+    }
+    w->mind = w->mind + 1 < rt->worker_count ? w->mind + 1 : 0;
+    w->mind_seen = glance_at(rt->workers[w->mind]);
 }
 
 /* A worker that goes to sleep while another is awake, and nobody looks after that one. Returns the time it may sleep. */

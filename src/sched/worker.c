@@ -131,6 +131,8 @@ static void worker_tick(coir__worker *w)
         inbox_take(w);
     if (atomic_load_explicit(&w->wheel.next, memory_order_relaxed) <= now)
         coir__wheel_expire(&w->wheel, w, now);
+    if (!w->solo)
+        coir__patrol_mind(w, now);
     poll_now_and_then(w, now);
     uint32_t shared = atomic_load_explicit(&rt->inject_count, memory_order_relaxed);
     if (shared)

@@ -75,6 +75,12 @@ enum coir__sleep_state {
     COIR__ROUSED_TO_PATROL
 };
 
+/* A worker as somebody who looks after it has last seen it. */
+typedef struct coir__glance {
+    uint32_t tick;
+    coir__task *lifo;
+} coir__glance;
+
 struct coir__worker {
     /* Owner, at every operation. */
     coir__task *current;
@@ -133,6 +139,9 @@ struct coir__worker {
     int64_t nap;    /* before the next search; 0: none */
     bool on_patrol; /* this worker keeps the patrol while it sleeps */
     int64_t patrol_interval;
+    int64_t mind_at; /* when it has last looked after another while it was busy */
+    uint32_t mind;   /* which one that is */
+    coir__glance mind_seen;
     _Atomic uint64_t
         io_started; /* operations under way: the sum over all workers of started - ended */
     _Atomic uint64_t io_ended;
@@ -140,10 +149,9 @@ struct coir__worker {
 
     /* Others. */
     _Alignas(64) _Atomic uint32_t sleeping; /* coir__sleep_state */
-    _Atomic uint32_t tick; /* moves while the worker is alive; read by the patrol */
-    _Atomic uint32_t runs; /* moves when its base has found something to run */
-    uint32_t patrol_tick;  /* the patrol's: as it was at its last look */
-    coir__task *patrol_lifo;
+    _Atomic uint32_t tick;    /* moves while the worker is alive; read by the patrol */
+    _Atomic uint32_t runs;    /* moves when its base has found something to run */
+    coir__glance patrol_seen; /* the patrol's */
     coir__lock inbox_lock;
     coir__link inbox; /* pinned tasks woken elsewhere */
     _Atomic uint32_t inbox_count;
@@ -409,6 +417,9 @@ coir__task *coir__worker_idle(coir__worker *w);
 
 /* Whether something has come that it must not sleep over. */
 bool coir__worker_is_wanted(coir__worker *w);
+
+/* One that has work looks after another now and then: with all of them awake nobody keeps the patrol. */
+void coir__patrol_mind(coir__worker *w, int64_t now);
 
 /* The patrol ends, because its keeper has work: whoever fills a slot, or goes to sleep, starts it again. */
 void coir__patrol_leave(coir__worker *w);

@@ -235,6 +235,49 @@ TEST_TIMEOUT(timers_behind_a_task_that_computes_fire, 40)
     CHECK_EQ(run_on(WORKERS, hog_beside_sleeper, NULL), 0);
 }
 
+typedef struct busy {
+    atomic_uint turns;
+    atomic_bool stop;
+} busy;
+
+static int yield_until_stopped(void *arg)
+{
+    busy *b = arg;
+    while (!atomic_load(&b->stop)) {
+        atomic_fetch_add(&b->turns, 1);
+        coir_yield();
+    }
+    return 0;
+}
+
+/* Of two workers one is held here, the other always has something to run: nobody sleeps who could keep the patrol. */
+static int hog_beside_busy_worker(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 20; i++) {
+        rescue r = {.go = COIR_EVENT_INIT};
+        busy b = {0};
+        coir_group g;
+        coir_group_begin(&g, 0);
+        CHECK_EQ(coir_spawn(&g, yield_until_stopped, &b), 0);
+        while (atomic_load(&b.turns) < 10) /* until the other worker has it */
+            sched_yield();
+        CHECK_EQ(coir_spawn(&g, sleep_and_tell, &r), 0);
+        while (atomic_load(&r.waiting) == 0)
+            coir_yield();
+        while (atomic_load(&r.woken) == 0)
+            sched_yield();
+        atomic_store(&b.stop, true);
+        CHECK_EQ(coir_group_end(&g), 0);
+    }
+    return 0;
+}
+
+TEST_TIMEOUT(they_fire_even_if_all_other_workers_are_busy, 40)
+{
+    CHECK_EQ(run_on(2, hog_beside_busy_worker, NULL), 0);
+}
+
 /* -- shared queue ------------------------------------------------------------------------------------------- */
 
 typedef struct outside {
