@@ -252,12 +252,12 @@ TEST(the_failure_of_a_detached_task_goes_to_on_unhandled)
 
 static int detach_what_has_failed(void *arg)
 {
+    static uint64_t ids[2]; /* the detached one may write after this function has returned */
     coir_task t;
-    uint64_t id;
     int result;
     (void)arg;
     for (int i = 0; i < 2; i++) {
-        CHECK_EQ(coir_spawn_with(NULL, NULL, fail_with_five, &id, &t), 0);
+        CHECK_EQ(coir_spawn_with(NULL, NULL, fail_with_five, &ids[i], &t), 0);
         coir_case ended = COIR_JOINED(t);
         while (i == 1 && coir_select_try(&ended, 1) == -EAGAIN) /* which reads the result */
             coir_yield();
