@@ -62,7 +62,7 @@ static COIR__NOINLINE void ring_overflow(coir__worker *w, coir__task *t)
     overflow_point(w, t);
 }
 
-/* Half a ring of what waits behind it. */
+/* The ring, of one worker alone, is empty: half a ring of what waits behind it. I9 */
 static COIR__NOINLINE void ring_refill(coir__worker *w)
 {
     uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
@@ -124,16 +124,14 @@ coir__task *coir__ring_pop(coir__worker *w)
     uint64_t head = atomic_load_explicit(&w->head, memory_order_acquire);
     for (;;) {
         uint32_t at = (uint32_t)head;
-        if (at == tail) {
-            if (coir__likely(w->overflow_count == 0))
-                return NULL;
-            ring_refill(w);
-            tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
-        }
+        if (at == tail)
+            return NULL;
         coir__task *t = atomic_load_explicit(&w->ring[at & MASK], memory_order_relaxed);
         if (w->solo) {
             ring_prefetch(w, at + 1, tail);
             atomic_store_explicit(&w->head, head + 1, memory_order_relaxed);
+            if (coir__unlikely(w->overflow_count != 0) && at + 1 == tail)
+                ring_refill(w);
             return t;
         }
         if (atomic_compare_exchange_weak_explicit(&w->head, &head, coir__ring_after(head, 1),
@@ -159,8 +157,11 @@ static coir__task *pop_newest(coir__worker *w)
         return NULL;
     coir__task *t = atomic_load_explicit(&w->ring[last & MASK], memory_order_relaxed);
     atomic_store_explicit(&w->tail, last, memory_order_relaxed);
-    if (w->solo)
+    if (w->solo) {
+        if (w->overflow_count != 0 && (uint32_t)head == last)
+            ring_refill(w);
         return t;
+    }
     while (!atomic_compare_exchange_weak_explicit(&w->head, &head, head + 2 * VERSION,
                                                   memory_order_acq_rel, memory_order_acquire))
         if ((uint32_t)head == last + 1) {

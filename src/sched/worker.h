@@ -21,6 +21,7 @@
  * I5  While the ring is not empty, lifo_left is at most COIR__LIFO_MAX.
  *
  * I8  While newer ones in the ring go first (`deep`), the oldest has its turn once in a slice, or in 64 ticks.
+ * I9  While something waits behind the ring, the ring is not empty.
  *
  * Private: as long as a runtime has one worker, there is no other runtime, and no plain thread has ever called, nobody but this
  * worker can touch an object its tasks use. Then a short operation needs neither the object's lock nor a claim by
