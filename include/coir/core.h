@@ -382,7 +382,7 @@ struct coir_group {
 #define COIR_GROUP_PINNED 0x2u  /* its tasks stay on the opener's worker */
 
 /* void coir_group_begin(coir_group *g, unsigned flags): opens a group; the opener is inside it until its end. begin, wait
- * and end belong to the opener; spawn and cancel may come from anywhere while it is open.
+ * and end belong to the opener; spawn and cancel may come from anywhere while it is open. Unknown flags are misuse.
  * From: task. Switches: no. Cancel point: no. */
 #define coir_group_begin(...) coir_group_begin_at(COIR_HERE, __VA_ARGS__)
 COIR_API void coir_group_begin_at(const char *file, int line, coir_group *g, unsigned flags);

@@ -7,6 +7,7 @@
  *     worker 0: thread 4711, awake, 0 queued
  *   task 12 'reader' spawned at file.c:10: waiting 340 ms for a receive on channel 0x55d0c8a412a0
  *     scope begun at file.c:31, 160 ms left
+ *   task 14 'server': waiting 12 ms in a select of 2: descriptor 5 readable, event 0x7ffd2b1c8e80
  *   thread 13 'feeder': waiting 2 ms for mutex 0x7ffd2b1c8e40, held by task 12 'reader'
  *   mutex cycle: task 15 'a' waits for mutex 0x1 held by task 16 'b', which waits for mutex 0x2 held by task 15 'a'
  *
@@ -24,6 +25,7 @@
  * are given up on after a while: the caller may be in a signal handler, or in a report of misuse with a lock held.
  */
 #include "debug/dump.h"
+#include "debug/cases.h"
 #include "debug/census.h"
 
 #include <stdarg.h>
@@ -317,6 +319,17 @@ static void add_io(struct dump *d, coir__runtime *rt, const coir__task *t)
         add(d, " on descriptor %d", fd);
 }
 
+/* The cases are in the program's memory, as long as this select waits. */
+static void add_select(struct dump *d, const coir__task *t, const struct wait *seen, int64_t now)
+{
+    char text[COIR__CASES_TEXT];
+    coir__cases_describe(seen->lock, peek(&t->wait.node.data), now, text);
+    struct wait after = wait_of(t);
+    if (after.park == seen->park && after.kind == seen->kind && after.lock == seen->lock &&
+        after.since == seen->since)
+        add(d, "%s", text);
+}
+
 static void add_wait(struct dump *d, coir__runtime *rt, const coir__task *t,
                      const struct wait *seen, const struct held *held)
 {
@@ -334,6 +347,8 @@ static void add_wait(struct dump *d, coir__runtime *rt, const coir__task *t,
         add_joined(d, seen->lock);
     else if (kind == COIR__WAIT_FUTEX)
         add_futex(d, t);
+    else if (kind == COIR__WAIT_SELECT)
+        add_select(d, t, seen, now);
     else if (kind == COIR__WAIT_IO)
         add_io(d, rt, t);
     if (coir__holder_has(kind) && held->lock == seen->lock)

@@ -550,6 +550,8 @@ void coir_group_begin_at(const char *file, int line, coir_group *group, unsigned
     coir__group *g = group_of(group);
     if (coir__unlikely(w->rt == 0))
         coir__misuse("coir_group_begin: only from a task");
+    if (coir__unlikely(flags & ~(COIR_GROUP_ISOLATE | COIR_GROUP_PINNED)))
+        coir__misuse("coir_group_begin: unknown flags 0x%x", flags);
     group_init(w, g, flags);
     coir__scope_open(w, &g->scope, COIR__SCOPE_GROUP, COIR_FOREVER, file, line);
 }

@@ -199,7 +199,8 @@ static void leave(struct select *s)
 {
     coir__worker *w = s->w;
     coir__task *self = s->self;
-    coir__wait_note(w, self, COIR__WAIT_SELECT, NULL);
+    self->wait.node.data = (void *)s->n; /* of no use here but for dumps */
+    coir__wait_note(w, self, COIR__WAIT_SELECT, (coir__lock *)(void *)s->cases);
     if (w->rt == 0) {
         if (park_swap(s, COIR__PARK_SELECTING, COIR__PARK_SELECTED))
             coir__thread_wait(w, self, NULL);

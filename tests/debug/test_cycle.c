@@ -625,10 +625,11 @@ static void check_moving(int dumpers)
     for (int i = 0; i < 3; i++)
         CHECK_EQ(coir_spawn(&g, use_pairs, &rounds), 0);
     CHECK_EQ(coir_group_end(&g), 0);
+    while (dumps == 0) /* on a machine that has just now no time for threads */
+        coir_yield();
     used = true;
     for (int i = 0; i < dumpers; i++)
         CHECK_EQ(thread_finish(&t[i]), 0);
-    CHECK_GT(dumps, 0);
 }
 
 TASK_TEST_TIMEOUT(dumps_do_not_disturb_those_who_lock_and_see_no_cycle_where_none_is, 60)

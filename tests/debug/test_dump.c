@@ -138,7 +138,7 @@ TASK_TEST(a_waiting_task_shows_what_it_waits_for)
     await_wait("once too", " for once %p", (void *)&a.once);
     await_wait("sleep", " in a sleep, 9", NULL);
     await_wait("group", " for its group to be empty", NULL);
-    await_wait("select", " in a select", NULL);
+    await_wait("select", " in a select of 2: event %p, 9", (void *)&a.stop);
     snprintf(what, sizeof what, " for the end of task %llu", (unsigned long long)a.sleeper.id);
     await_state("join", what);
     snprintf(what, sizeof what, " for I/O on descriptor %d", a.pipe[0]);
@@ -152,6 +152,74 @@ TASK_TEST(a_waiting_task_shows_what_it_waits_for)
     coir_close(a.pipe[0]);
     coir_close(a.pipe[1]);
 }
+
+/* -- selects ------------------------------------------------------------------------------------------------ */
+
+typedef struct choices {
+    coir_chan *full, *empty;
+    coir_event event;
+    coir_notify notify;
+    coir_future future;
+    coir_sem sem;
+    int pipe[2];
+    coir_task sleeper;
+} choices;
+
+static int choose(void *arg)
+{
+    choices *o = arg;
+    int in = 1, out;
+    coir_case cases[] = {COIR_SEND(o->full, &in),
+                         COIR_RECV(o->empty, &out),
+                         COIR_SET(&o->event),
+                         COIR_NOTIFIED(&o->notify),
+                         COIR_READY(&o->future),
+                         COIR_ACQUIRE(&o->sem),
+                         COIR_READABLE(o->pipe[0]),
+                         COIR_JOINED(o->sleeper),
+                         COIR_AFTER(COIR_S(1000)),
+                         COIR_AFTER(COIR_FOREVER),
+                         COIR_RECV(NULL, &out),
+                         COIR_UNTIL(coir_now() + COIR_S(100)),
+                         COIR_UNTIL(coir_now() + COIR_S(100))};
+    return coir_select(cases, sizeof cases / sizeof *cases);
+}
+
+TASK_TEST(a_select_shows_its_cases)
+{
+    choices o = {.full = coir_chan_new(sizeof(int), 1),
+                 .empty = coir_chan_new(sizeof(int), 1),
+                 .event = COIR_EVENT_INIT,
+                 .notify = COIR_NOTIFY_INIT,
+                 .future = COIR_FUTURE_INIT,
+                 .sem = COIR_SEM_INIT(0)};
+    coir_task_options sleeper = {.name = "sleeper"};
+    coir_group g;
+    int in = 0;
+    char what[512];
+    CHECK_EQ(pipe2(o.pipe, O_CLOEXEC), 0);
+    CHECK_EQ(coir_chan_send(o.full, &in), 0);
+    coir_group_begin(&g, COIR_GROUP_ISOLATE);
+    CHECK_EQ(coir_spawn_with(&g, &sleeper, sleep_long, NULL, &o.sleeper), 0);
+    SPAWN_NAMED(&g, "chooser", choose, &o);
+    snprintf(what, sizeof what,
+             " in a select of 13: send on channel %p, receive on channel %p, event %p, notify %p, "
+             "future %p,"
+             " semaphore %p, descriptor %d readable, end of task %llu, 9",
+             (void *)o.full, (void *)o.empty, (void *)&o.event, (void *)&o.notify,
+             (void *)&o.future, (void *)&o.sem, o.pipe[0], (unsigned long long)o.sleeper.id);
+    await_state("chooser", what);
+    await_state("chooser", " ms left, never, never, 9");
+    await_state("chooser", " ms left, ...");
+    coir_group_cancel(&g, "end of test");
+    CHECK_EQ(coir_group_end(&g), -ECANCELED);
+    coir_chan_free(o.full);
+    coir_chan_free(o.empty);
+    coir_close(o.pipe[0]);
+    coir_close(o.pipe[1]);
+}
+
+/* -- addresses ---------------------------------------------------------------------------------------------- */
 
 static int wait_at_word(void *arg) { return coir_futex_wait(arg, 0); }
 

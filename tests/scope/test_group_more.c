@@ -481,6 +481,19 @@ static int let_another_end_it(void *arg)
         coir_yield();
 }
 
+static int begin_with_unknown_flags(void *arg)
+{
+    coir_group g;
+    (void)arg;
+    coir_group_begin(&g, COIR_GROUP_ISOLATE | 0x40u);
+    return coir_group_end(&g);
+}
+
+TEST(unknown_flags_of_a_group_abort_and_are_named)
+{
+    CHECK_TASK_ABORTS(begin_with_unknown_flags, NULL, "coir_group_begin: unknown flags 0x41");
+}
+
 TEST(functions_for_tasks_abort_in_a_thread)
 {
     CHECK_ABORTS(begin_group, NULL, "in a plain thread: coir_group_begin: only from a task");
