@@ -229,7 +229,8 @@ static int64_t connect_begin(coir_op *op, int kind)
 {
     bool brief = !(kind & COIR__FD_OWN) && is_blocking(op->fd);
     int error = brief ? connect_briefly(op->fd, op->addr) : connect_errno(op->fd, op->addr);
-    if (error == EAGAIN)
+    bool local = op->addr->u.sa.sa_family == AF_UNIX; /* interrupted, it has not begun */
+    if (error == EAGAIN || (error == EINTR && local))
         return COIR__QUEUE_FULL;
     if (error != EINPROGRESS && error != EINTR)
         return -error;

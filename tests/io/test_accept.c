@@ -4,6 +4,8 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,6 +170,53 @@ TASK_TEST(connecting_to_a_full_local_listener_waits_for_room)
     CHECK_EQ(coir_close(late), 0);
     CHECK_EQ(coir_close(later), 0);
     CHECK_EQ(coir_close(fd), 0);
+}
+
+typedef struct pest {
+    pthread_t victim;
+    _Atomic bool enough;
+} pest;
+
+static void do_nothing(int sig) { (void)sig; }
+
+static void *interrupt_often(void *arg)
+{
+    pest *p = arg;
+    while (!p->enough) {
+        CHECK_EQ(pthread_kill(p->victim, SIGUSR2), 0);
+        usleep(300);
+    }
+    return NULL;
+}
+
+/* A signal interrupts the short wait of a blocking socket. Nothing is under way then, unlike with TCP. */
+TASK_TEST(an_interrupted_connect_to_a_full_local_listener_has_not_succeeded)
+{
+    coir_addr a;
+    pthread_t thread;
+    struct sigaction action = {.sa_handler = do_nothing, .sa_flags = SA_RESTART | SA_ONSTACK}, old;
+    local_address(&a);
+    CHECK_EQ(sigaction(SIGUSR2, &action, &old), 0);
+    CHECK_EQ(coir_pin(), 0);
+    pest p = {.victim = pthread_self()};
+    CHECK_EQ(pthread_create(&thread, NULL, interrupt_often, &p), 0);
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), first = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK_EQ(bind(listener, &a.u.sa, a.len), 0);
+    CHECK_EQ(listen(listener, 0), 0);
+    CHECK_EQ(coir_connect(first, &a), 0);
+    for (int i = 0; i < 20; i++) {
+        int late = socket(AF_UNIX, SOCK_STREAM, 0);
+        coir_scope s;
+        coir_scope_begin(&s, COIR_MS(10));
+        CHECK_EQ(coir_scope_end(&s, coir_connect(late, &a)), -ETIMEDOUT);
+        CHECK_EQ(coir_close(late), 0);
+    }
+    p.enough = true;
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(coir_unpin(), 0);
+    CHECK_EQ(sigaction(SIGUSR2, &old, NULL), 0);
+    CHECK_EQ(coir_close(first), 0);
+    CHECK_EQ(coir_close(listener), 0);
 }
 
 /* -- errors --------------------------------------------------------------------------------------- */
