@@ -16,9 +16,11 @@
 #include "base/fence.h"
 #include "sched/upcall.h"
 
-#define CHUNK_BYTES ((size_t)1 << 20)
+#define CHUNK_BYTES ((size_t)2 << 20) /* a huge page */
 #define CHUNK_TASKS (CHUNK_BYTES / sizeof(coir__task))
-#define CHUNKS_MAX 65536u
+#define CHUNKS_MAX 32768u
+#define CHUNKS_SMALL                                                                               \
+    8u /* of small pages: a program of few tasks takes no more memory than they need */
 #define BATCH 64u
 #define ID_BATCH 1024u
 
@@ -43,17 +45,46 @@ static coir__task *batch_next(const coir__task *first)
     return (coir__task *)(void *)first->wait.node.link.next;
 }
 
+static char *map(size_t size)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static char *map_small(void)
+{
+    char *chunk = map(CHUNK_BYTES);
+    if (chunk)
+        madvise(chunk, CHUNK_BYTES, MADV_NOHUGEPAGE);
+    return chunk;
+}
+
+/* Aligned, as one page if the kernel has one: with 16 tasks in a small page each of them misses the TLB. */
+static char *map_huge(void)
+{
+    char *room = map(2 * CHUNK_BYTES);
+    if (!room)
+        return NULL;
+    size_t before = -(uintptr_t)room % CHUNK_BYTES;
+    if (before > 0)
+        munmap(room, before);
+    munmap(room + before + CHUNK_BYTES, CHUNK_BYTES - before);
+    madvise(room + before, CHUNK_BYTES, MADV_HUGEPAGE);
+    return room + before;
+}
+
 /* Maps one more chunk. The depot's lock is held. */
 static bool depot_grow(void)
 {
     uint32_t n = atomic_load_explicit(&chunk_count, memory_order_relaxed);
     if (n == CHUNKS_MAX)
         return false;
-    void *memory = mmap(NULL, CHUNK_BYTES, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
+    void *memory = n < CHUNKS_SMALL ? NULL : map_huge();
+    if (!memory)
+        memory = map_small();
+    if (!memory)
         return false;
-    madvise(memory, CHUNK_BYTES, MADV_NOHUGEPAGE);
     atomic_store_explicit(&chunks[n], memory, memory_order_relaxed);
     atomic_store_explicit(&chunk_count, n + 1,
                           memory_order_release); /* pairs with coir__task_visit() */

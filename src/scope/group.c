@@ -629,8 +629,7 @@ static bool empty_peek(coir__worker *w, coir_case *k)
 
 static void empty_hide(coir__worker *w, coir_case *k)
 {
-    (void)w;
-    coir__case_unlink(k, &((coir__group *)k->object)->lock);
+    coir__case_unlink(w, k, &((coir__group *)k->object)->lock);
 }
 
 const coir__case_ops coir__case_empty = {empty_attempt, empty_show, empty_peek, empty_hide};

@@ -90,15 +90,27 @@ struct wakeup {
     uint32_t was;
 };
 
+/* The lock, or a private operation instead, which is returned. That must be short: no elements of any size (I6 of worker.h). */
+COIR__INLINE bool enter(coir__worker *w, coir_chan *c)
+{
+    if (coir__likely(coir__private_enter(w))) {
+        if (coir__likely(!c->odd))
+            return true;
+        coir__private_leave(w);
+    }
+    coir__lock_take(&c->lock);
+    return false;
+}
+
 /* Sends if that needs no wait: 1; 0: it would wait; -EPIPE. Meets nobody of `self`. */
 COIR__INLINE int send_step(coir_chan *c, const void *elem, const coir__task *self,
-                           struct wakeup *wake)
+                           struct wakeup *wake, bool private)
 {
     if (coir__unlikely(c->closed))
         return -EPIPE;
     coir__node *receiver = NULL;
     if (coir__likely(c->count == 0)) /* I5 */
-        receiver = coir__claim_first(&c->receivers, self, &wake->was);
+        receiver = coir__claim_first_way(&c->receivers, self, &wake->was, private);
     if (receiver) {
         copy_any(receiver->data, elem, c->elem_size);
         wake->node = receiver;
@@ -110,12 +122,13 @@ COIR__INLINE int send_step(coir_chan *c, const void *elem, const coir__task *sel
     return 1;
 }
 
-COIR__INLINE int recv_step(coir_chan *c, void *elem, const coir__task *self, struct wakeup *wake)
+COIR__INLINE int recv_step(coir_chan *c, void *elem, const coir__task *self, struct wakeup *wake,
+                           bool private)
 {
     bool buffered = c->count > 0;
     if (buffered)
         ring_pop(c, elem, false);
-    coir__node *sender = coir__claim_first(&c->senders, self, &wake->was);
+    coir__node *sender = coir__claim_first_way(&c->senders, self, &wake->was, private);
     wake->node = sender;
     if (buffered) {
         if (sender) /* I4 */
@@ -128,9 +141,9 @@ COIR__INLINE int recv_step(coir_chan *c, void *elem, const coir__task *self, str
     return 1;
 }
 
-COIR__INLINE void finish(coir__worker *w, coir_chan *c, const struct wakeup *wake)
+COIR__INLINE void finish(coir__worker *w, coir_chan *c, const struct wakeup *wake, bool private)
 {
-    coir__lock_drop(&c->lock);
+    coir__short_leave(w, &c->lock, private);
     if (wake->node)
         coir__wake(w, wake->node, wake->was, 0);
 }
@@ -147,9 +160,9 @@ static COIR__NOINLINE int send_slow(coir_chan *c, const void *elem)
     for (bool attended = !coir__must_attend(self);; attended = true) {
         struct wakeup wake = {0};
         coir__lock_take(&c->lock);
-        int rc = send_step(c, elem, NULL, &wake);
+        int rc = send_step(c, elem, NULL, &wake, false);
         if (rc != 0) {
-            finish(w, c, &wake);
+            finish(w, c, &wake, false);
             return coir__charge(w, rc < 0 ? rc : 0);
         }
         if (attended)
@@ -171,9 +184,9 @@ static COIR__NOINLINE int recv_slow(coir_chan *c, void *elem)
     for (bool attended = !coir__must_attend(self);; attended = true) {
         struct wakeup wake = {0};
         coir__lock_take(&c->lock);
-        int rc = recv_step(c, elem, NULL, &wake);
+        int rc = recv_step(c, elem, NULL, &wake, false);
         if (rc != 0) {
-            finish(w, c, &wake);
+            finish(w, c, &wake, false);
             return coir__charge(w, rc < 0 ? rc : 0);
         }
         if (attended)
@@ -332,9 +345,9 @@ int coir_chan_try_send(coir_chan *c, const void *elem)
 {
     struct wakeup wake = {0};
     coir__worker *w = coir__worker_here();
-    coir__lock_take(&c->lock);
-    int rc = send_step(c, elem, NULL, &wake);
-    finish(w, c, &wake);
+    bool private = enter(w, c);
+    int rc = send_step(c, elem, NULL, &wake, private);
+    finish(w, c, &wake, private);
     return rc < 0 ? rc : rc == 0 ? -EAGAIN : 0;
 }
 
@@ -342,9 +355,9 @@ int coir_chan_try_recv(coir_chan *c, void *elem)
 {
     struct wakeup wake = {0};
     coir__worker *w = coir__worker_here();
-    coir__lock_take(&c->lock);
-    int rc = recv_step(c, elem, NULL, &wake);
-    finish(w, c, &wake);
+    bool private = enter(w, c);
+    int rc = recv_step(c, elem, NULL, &wake, private);
+    finish(w, c, &wake, private);
     return rc < 0 ? rc : rc == 0 ? -EAGAIN : 0;
 }
 
@@ -362,10 +375,11 @@ static ssize_t batch(coir_chan *c, bool send, char *elems, size_t n)
         int rc = 1;
         while (done < n && !wake.node && rc > 0) {
             char *elem = elems + done * c->elem_size;
-            rc = send ? send_step(c, elem, NULL, &wake) : recv_step(c, elem, NULL, &wake);
+            rc = send ? send_step(c, elem, NULL, &wake, false)
+                      : recv_step(c, elem, NULL, &wake, false);
             done += rc > 0;
         }
-        finish(w, c, &wake);
+        finish(w, c, &wake, false);
         if (rc <= 0)
             return done > 0 ? (ssize_t)done : rc;
     }
@@ -470,6 +484,13 @@ void coir_chan_on_drop(coir_chan *c, void (*drop)(void *elem))
 
 /* -- select ----------------------------------------------------------------------------------------------------- */
 
+/* Nobody is there, and nothing: what most looks find. */
+COIR__INLINE bool is_idle_locked(const coir_chan *c, bool send)
+{
+    const coir__link *others = send ? &c->receivers : &c->senders;
+    return others->next == others && c->count == (send ? c->capacity : 0) && !c->closed;
+}
+
 /* Whether somebody else waits there who might be claimed, now or after a try of its own (TRYING). A select that has been
  * claimed elsewhere stays in the list until it runs again; to look for it again and again would keep it from running. */
 static bool waits_another(const coir__link *list, const coir__task *self)
@@ -486,6 +507,8 @@ static bool waits_another(const coir__link *list, const coir__task *self)
 /* Whether the step might not return 0. */
 static bool is_ready_locked(const coir_chan *c, bool send, const coir__task *self)
 {
+    if (coir__likely(is_idle_locked(c, send)))
+        return false;
     if (c->closed || (send ? c->count < c->capacity : c->count > 0))
         return true;
     if (send)
@@ -493,16 +516,27 @@ static bool is_ready_locked(const coir_chan *c, bool send, const coir__task *sel
     return waits_another(&c->senders, self);
 }
 
-static bool chan_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+/* Of a channel that is not idle; ends what `private` says. */
+static COIR__NOINLINE bool attempt_busy(coir__worker *w, coir_case *k, int *ret_outcome,
+                                        bool private)
 {
     coir_chan *c = k->object;
     struct wakeup wake = {0};
-    coir__lock_take(&c->lock);
-    int rc = k->kind == COIR_CASE_SEND ? send_step(c, k->data, w->current, &wake)
-                                       : recv_step(c, k->data, w->current, &wake);
-    finish(w, c, &wake);
+    int rc = k->kind == COIR_CASE_SEND ? send_step(c, k->data, w->current, &wake, private)
+                                       : recv_step(c, k->data, w->current, &wake, private);
+    finish(w, c, &wake, private);
     *ret_outcome = rc < 0 ? rc : 0;
     return rc != 0;
+}
+
+static bool chan_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
+{
+    coir_chan *c = k->object;
+    bool private = enter(w, c);
+    if (!is_idle_locked(c, k->kind == COIR_CASE_SEND))
+        return attempt_busy(w, k, ret_outcome, private);
+    coir__short_leave(w, &c->lock, private);
+    return false;
 }
 
 static bool chan_show(coir__worker *w, coir_case *k)
@@ -511,10 +545,10 @@ static bool chan_show(coir__worker *w, coir_case *k)
     coir__node *n = &coir__case_slot(k)->u.wait.node;
     bool send = k->kind == COIR_CASE_SEND;
     n->data = k->data;
-    coir__lock_take(&c->lock);
+    bool private = coir__short_enter(w, &c->lock);
     coir__list_append(send ? &c->senders : &c->receivers, &n->link);
     bool ready = is_ready_locked(c, send, w->current);
-    coir__lock_drop(&c->lock);
+    coir__short_leave(w, &c->lock, private);
     return ready;
 }
 
@@ -529,8 +563,7 @@ static bool chan_peek(coir__worker *w, coir_case *k)
 
 static void chan_hide(coir__worker *w, coir_case *k)
 {
-    (void)w;
-    coir__case_unlink(k, &((coir_chan *)k->object)->lock);
+    coir__case_unlink(w, k, &((coir_chan *)k->object)->lock);
 }
 
 const coir__case_ops coir__case_chan = {chan_attempt, chan_show, chan_peek, chan_hide};

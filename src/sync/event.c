@@ -131,8 +131,7 @@ static bool event_peek(coir__worker *w, coir_case *k)
 
 static void event_hide(coir__worker *w, coir_case *k)
 {
-    (void)w;
-    coir__case_unlink(k, &((struct event *)k->object)->lock);
+    coir__case_unlink(w, k, &((struct event *)k->object)->lock);
 }
 
 const coir__case_ops coir__case_event = {event_attempt, event_show, event_peek, event_hide};

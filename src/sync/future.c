@@ -132,8 +132,7 @@ static bool future_peek(coir__worker *w, coir_case *k)
 
 static void future_hide(coir__worker *w, coir_case *k)
 {
-    (void)w;
-    coir__case_unlink(k, &((struct future *)k->object)->lock);
+    coir__case_unlink(w, k, &((struct future *)k->object)->lock);
 }
 
 const coir__case_ops coir__case_future = {future_attempt, future_show, future_peek, future_hide};

@@ -152,8 +152,7 @@ static bool notify_peek(coir__worker *w, coir_case *k)
 
 static void notify_hide(coir__worker *w, coir_case *k)
 {
-    (void)w;
-    coir__case_unlink(k, &((struct notify *)k->object)->lock);
+    coir__case_unlink(w, k, &((struct notify *)k->object)->lock);
 }
 
 const coir__case_ops coir__case_notify = {notify_attempt, notify_show, notify_peek, notify_hide};

@@ -45,12 +45,16 @@ static bool is_timer(const coir_case *c)
     return (c->kind == COIR_CASE_AFTER || c->kind == COIR_CASE_UNTIL) && c->value != COIR_FOREVER;
 }
 
-/* The table of a case; NULL for one that is never ready. */
-static const coir__case_ops *ops_of(const coir_case *c)
+static bool is_named_by_value(const coir_case *c)
 {
-    bool named_by_value = c->kind == COIR_CASE_READABLE || c->kind == COIR_CASE_WRITABLE ||
-                          c->kind == COIR_CASE_SIGNALLED || is_timer(c);
-    return named_by_value || c->object ? ops_by_kind[c->kind] : NULL;
+    return c->kind == COIR_CASE_READABLE || c->kind == COIR_CASE_WRITABLE ||
+           c->kind == COIR_CASE_SIGNALLED || is_timer(c);
+}
+
+/* The table of a case; NULL for one that is never ready. */
+COIR__INLINE const coir__case_ops *ops_of(const coir_case *c)
+{
+    return coir__likely(c->object) || is_named_by_value(c) ? ops_by_kind[c->kind] : NULL;
 }
 
 /* A select under way. */
@@ -64,22 +68,18 @@ struct select {
     int outcome;
 };
 
-static size_t nth(const struct select *s, size_t k)
-{
-    size_t i = s->start + k;
-    return i < s->n ? i : i - s->n;
-}
+/* Round the cases, from `start` on. */
+COIR__INLINE size_t next_of(const struct select *s, size_t i) { return i + 1 < s->n ? i + 1 : 0; }
 
-static int check_cases(const coir_case *cases, size_t n)
+static int check_kinds(const coir_case *cases, size_t n)
 {
-    if (n == 0 || !cases || n > INT32_MAX)
-        return -EINVAL;
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned)cases[i].kind >= KINDS)
+    for (const coir_case *c = cases, *end = c + n; c < end; c++)
+        if (coir__unlikely((unsigned)c->kind >= KINDS))
             return -EINVAL;
     return 0;
 }
 
+/* Before anything is shown. */
 static void prepare(struct select *s)
 {
     int64_t now = 0;
@@ -88,7 +88,7 @@ static void prepare(struct select *s)
         coir__slot *slot = coir__case_slot(c);
         slot->shown = false;
         slot->when = c->value;
-        if (c->kind == COIR_CASE_AFTER && c->value > 0 && c->value != COIR_FOREVER) {
+        if (c->kind == COIR_CASE_AFTER && c->value != COIR_FOREVER) {
             now = now ? now : coir__now(s->w);
             slot->when = coir__time_add(now, c->value);
         }
@@ -98,8 +98,8 @@ static void prepare(struct select *s)
 /* Step 1. */
 static bool attempt_all(struct select *s)
 {
-    for (size_t k = 0; k < s->n; k++) {
-        size_t i = nth(s, k);
+    size_t i = s->start;
+    for (size_t k = 0; k < s->n; k++, i = next_of(s, i)) {
         const coir__case_ops *ops = ops_of(&s->cases[i]);
         if (ops && ops->attempt(s->w, &s->cases[i], &s->outcome)) {
             s->winner = (int)i;
@@ -137,8 +137,8 @@ static enum tried look_again(struct select *s)
 {
     for (unsigned round = 0;; coir__spin(round++)) {
         bool tried = false;
-        for (size_t k = 0; k < s->n; k++) {
-            size_t i = nth(s, k);
+        size_t i = s->start;
+        for (size_t k = 0; k < s->n; k++, i = next_of(s, i)) {
             const coir__case_ops *ops = ops_of(&s->cases[i]);
             if (!ops || !coir__case_slot(&s->cases[i])->shown || !ops->peek(s->w, &s->cases[i]))
                 continue;
@@ -156,8 +156,8 @@ static enum tried look_again(struct select *s)
 static enum tried show_all(struct select *s)
 {
     bool again = false;
-    for (size_t k = 0; k < s->n; k++) {
-        size_t i = nth(s, k);
+    size_t i = s->start;
+    for (size_t k = 0; k < s->n; k++, i = next_of(s, i)) {
         coir_case *c = &s->cases[i];
         const coir__case_ops *ops = ops_of(c);
         if (!ops)
@@ -266,20 +266,20 @@ static int select_run(coir_case *cases, size_t n, bool random)
 {
     coir__worker *w = coir__worker_here();
     struct select s = {.cases = cases, .n = n, .w = w, .self = w->current};
+    int rc = check_kinds(cases, n);
+    if (rc < 0)
+        return rc;
     if (coir__is_cancelled(s.self))
         return coir__scope_refuse(w, s.self);
     if (random)
         s.start = coir__rng_below(&w->rng, (uint32_t)n);
-    prepare(&s);
     if (attempt_all(&s)) {
         cases[s.winner].result = s.outcome;
         return coir__charge(w, s.winner);
     }
-    if (coir__must_attend(s.self)) {
-        int rc = coir__scope_attend(w, s.self);
-        if (rc < 0)
-            return rc;
-    }
+    if (coir__must_attend(s.self) && (rc = coir__scope_attend(w, s.self)) < 0)
+        return rc;
+    prepare(&s);
     wait_until_taken(&s);
     if (s.winner >= 0)
         cases[s.winner].result = s.outcome;
@@ -319,27 +319,27 @@ static int select_thread(coir_case *cases, size_t n, bool random)
 
 /* -- public ----------------------------------------------------------------------------------------------------- */
 
-static int select_checked(coir_case *cases, size_t n, bool random)
+static bool has_cases(const coir_case *cases, size_t n) { return cases && n > 0 && n <= INT32_MAX; }
+
+static int select_from(coir_case *cases, size_t n, bool random)
 {
-    int rc = check_cases(cases, n);
-    if (rc < 0)
-        return rc;
-    return coir__worker_here()->rt ? select_run(cases, n, random) : select_thread(cases, n, random);
+    if (coir__unlikely(!has_cases(cases, n)))
+        return -EINVAL;
+    return coir__likely(coir__worker_here()->rt) ? select_run(cases, n, random)
+                                                 : select_thread(cases, n, random);
 }
 
-int coir_select(coir_case *cases, size_t n) { return select_checked(cases, n, true); }
+int coir_select(coir_case *cases, size_t n) { return select_from(cases, n, true); }
 
-int coir_select_ordered(coir_case *cases, size_t n) { return select_checked(cases, n, false); }
+int coir_select_ordered(coir_case *cases, size_t n) { return select_from(cases, n, false); }
 
 int coir_select_try(coir_case *cases, size_t n)
 {
-    int rc = check_cases(cases, n);
-    if (rc < 0)
-        return rc;
+    if (!has_cases(cases, n) || check_kinds(cases, n) < 0)
+        return -EINVAL;
     coir__worker *w = coir__worker_here();
     struct select s = {.cases = cases, .n = n, .w = w, .self = w->current};
     s.start = coir__rng_below(&w->rng, (uint32_t)n);
-    prepare(&s);
     if (!attempt_all(&s))
         return -EAGAIN;
     cases[s.winner].result = s.outcome;

@@ -50,11 +50,11 @@ COIR__INLINE void coir__case_unlink_locked(coir_case *c)
         coir__list_remove(link);
 }
 
-COIR__INLINE void coir__case_unlink(coir_case *c, coir__lock *lock)
+COIR__INLINE void coir__case_unlink(coir__worker *w, coir_case *c, coir__lock *lock)
 {
-    coir__lock_take(lock);
+    bool private = coir__short_enter(w, lock);
     coir__case_unlink_locked(c);
-    coir__lock_drop(lock);
+    coir__short_leave(w, lock, private);
 }
 
 /* sync/ */

@@ -141,6 +141,8 @@ enum { ITEMS = 3000, OURS = 100, RUNS = 150 };
 /* Two tasks pass items over a channel as fast as they can, when a thread comes and does the same on that channel. */
 struct intrusion {
     coir_chan *c;
+    coir_chan
+        *never;    /* the other case of a select, instead of plain sends and receives; NULL: none */
     size_t begin;  /* items received when the thread is started */
     uint64_t sent; /* of the task and of the thread: the sums */
     uint64_t taken;
@@ -161,11 +163,29 @@ static void *intrude(void *arg)
     return NULL;
 }
 
+static int send_item(struct intrusion *x, uint64_t *item)
+{
+    coir_case cases[] = {COIR_RECV(x->never, NULL), COIR_SEND(x->c, item)};
+    if (!x->never)
+        return coir_chan_send(x->c, item);
+    CHECK_EQ(coir_select(cases, 2), 1);
+    return cases[1].result;
+}
+
+static int receive_item(struct intrusion *x, uint64_t *item)
+{
+    coir_case cases[] = {COIR_RECV(x->never, NULL), COIR_RECV(x->c, item)};
+    if (!x->never)
+        return coir_chan_recv(x->c, item);
+    CHECK_EQ(coir_select(cases, 2), 1);
+    return cases[1].result;
+}
+
 static int sender(void *arg)
 {
     struct intrusion *x = arg;
     for (uint64_t i = 1; i <= ITEMS; i++) {
-        CHECK_EQ(coir_chan_send(x->c, &i), 0);
+        CHECK_EQ(send_item(x, &i), 0);
         x->sent += i;
     }
     return 0;
@@ -175,7 +195,7 @@ static int receiver(void *arg)
 {
     struct intrusion *x = arg;
     uint64_t item;
-    for (size_t n = 0; coir_chan_recv(x->c, &item) == 0; n++) {
+    for (size_t n = 0; receive_item(x, &item) == 0; n++) {
         x->taken += item;
         if (n == x->begin)
             CHECK_EQ(pthread_create(&x->thread, NULL, intrude, x), 0);
@@ -197,19 +217,32 @@ static int pass_items(void *arg)
     return coir_group_end(&receivers);
 }
 
-static void intrude_often(size_t capacity)
+static void intrude_often(size_t capacity, bool by_select)
 {
     for (size_t i = 0; i < RUNS; i++) {
-        struct intrusion x = {.c = coir_chan_new(sizeof(uint64_t), capacity), .begin = 10 + i};
+        struct intrusion x = {.c = coir_chan_new(sizeof(uint64_t), capacity),
+                              .never = by_select ? coir_chan_new(0, 0) : NULL,
+                              .begin = 10 + i};
         CHECK(x.c != NULL);
         CHECK_EQ(run_alone(pass_items, &x), 0);
         CHECK_EQ(x.sent + x.thread_sent, x.taken + x.thread_taken);
         coir_chan_free(x.c);
+        coir_chan_free(x.never);
     }
 }
 
-TEST(a_thread_that_comes_in_the_middle_loses_nothing_by_rendezvous) { intrude_often(0); }
+TEST(a_thread_that_comes_in_the_middle_loses_nothing_by_rendezvous) { intrude_often(0, false); }
 
-TEST(a_thread_that_comes_in_the_middle_loses_nothing_in_a_buffer) { intrude_often(4); }
+TEST(a_thread_that_comes_in_the_middle_loses_nothing_in_a_buffer) { intrude_often(4, false); }
+
+TEST(a_thread_that_comes_in_the_middle_of_selects_loses_nothing_by_rendezvous)
+{
+    intrude_often(0, true);
+}
+
+TEST(a_thread_that_comes_in_the_middle_of_selects_loses_nothing_in_a_buffer)
+{
+    intrude_often(4, true);
+}
 
 TEST_MAIN("private")
