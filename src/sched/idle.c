@@ -8,6 +8,7 @@
  * sleepers keeps a patrol: it wakes now and then, rarer and rarer, takes over what sits in the slot of a worker that has
  * not moved, and lets its due timers fire. Where none sleeps, those who have work look after each other.
  */
+#include "base/time.h"
 #include "sched/upcall.h"
 #include "sched/worker.h"
 
@@ -17,7 +18,8 @@
 #define NAP_LAST COIR_US(100)
 #define PATROL_FIRST COIR_US(100)
 #define PATROL_LAST COIR_MS(10)
-#define TRIM_INTERVAL COIR_MS(100) /* of a worker that is idle */
+#define TOGETHER ((int64_t)1 << 14) /* ns; the kernel's own waits overshoot by more */
+#define TRIM_INTERVAL COIR_MS(100)  /* of a worker that is idle */
 #define TRIM_BUSY                                                                                  \
     COIR_MS(200)        /* of one that is not; the longer, so that an idle one trims as such */
 #define TRIM_MOST 4096u /* stacks at once: some milliseconds */
@@ -257,11 +259,13 @@ static uint32_t worker_sleep(coir__worker *w, int64_t timeout)
     return state;
 }
 
+/* Rounded up, so that it wakes once for all that is due within TOGETHER. */
 static int64_t time_to_timer(coir__worker *w)
 {
     int64_t next = atomic_load_explicit(&w->wheel.next, memory_order_relaxed);
     if (next == COIR_FOREVER)
         return COIR_FOREVER;
+    next = coir__time_add(next, TOGETHER - 1) & ~(TOGETHER - 1);
     int64_t now = coir__runtime_now(w->runtime);
     return next > now ? next - now : 0;
 }

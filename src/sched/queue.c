@@ -112,10 +112,12 @@ COIR__INLINE void ring_prefetch(coir__worker *w, uint32_t head, uint32_t tail)
     coir__prefetch(t);
     coir__prefetch(t + 64);
     coir__prefetch(t + 128);
-    const char *sp =
-        atomic_load_explicit(&w->ring[(head + STACKS_AHEAD) & MASK], memory_order_relaxed)->ctx.sp;
+    const coir__task *near = atomic_load_explicit(&w->ring[(head + STACKS_AHEAD) & MASK],
+                                                  memory_order_relaxed);
+    const char *sp = near->ctx.sp;
     coir__prefetch(sp);
     coir__prefetch(sp + 64);
+    coir__prefetch(near->stack);
 }
 
 coir__task *coir__ring_pop(coir__worker *w)

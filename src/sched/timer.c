@@ -6,7 +6,7 @@
 
 #define SLOT_MASK (COIR__WHEEL_SLOTS - 1)
 #define LEVEL_BITS 6
-#define FARTHEST ((uint64_t)1 << (LEVEL_BITS * COIR__WHEEL_LEVELS - 1)) /* ticks: 73 years */
+#define FARTHEST ((uint64_t)1 << (LEVEL_BITS * COIR__WHEEL_LEVELS - 1)) /* ticks: four years */
 
 void coir__wheel_init(coir__wheel *wh, int64_t now)
 {

@@ -5,7 +5,7 @@
 /*
  * timer.h - one wheel of timers per worker.
  *
- * A hierarchical timing wheel (Varghese and Lauck, SOSP 1987): 8 levels of 64 slots, the lowest of 16.4 us. A timer lies on
+ * A hierarchical timing wheel (Varghese and Lauck, SOSP 1987): 8 levels of 64 slots, the lowest of 1 us. A timer lies on
  * the level of the highest digit in which its time differs from the wheel's; when the wheel gets there it moves down. Arming
  * and disarming are a few stores, whatever the number of timers; nothing is allocated. Times are rounded up to a slot,
  * so that nothing fires early; timers of one slot fire in no particular order.
@@ -18,7 +18,7 @@
 
 #define COIR__WHEEL_LEVELS 8
 #define COIR__WHEEL_SLOTS 64
-#define COIR__WHEEL_SHIFT 14 /* log2 of a slot of the lowest level, in ns */
+#define COIR__WHEEL_SHIFT 10 /* log2 of a slot of the lowest level, in ns */
 
 typedef struct coir__wheel {
     coir__lock lock;

@@ -317,6 +317,14 @@ void coir__private_look(void);
 /* There is nobody to give way to, as far as this worker knows. */
 bool coir__worker_is_alone(coir__worker *w);
 
+/* A stack becomes a new task's. */
+COIR__INLINE void coir__task_settle(coir__task *t, coir__stack *s)
+{
+    t->stack = s;
+    s->owner = t;
+    coir__context_stack(&t->ctx, s->bottom, (size_t)((char *)s->top - s->bottom), s->fiber);
+}
+
 /* Gives a new task a stack; from the base. */
 void coir__pick_equip(coir__worker *w, coir__task *t);
 

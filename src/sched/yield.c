@@ -94,9 +94,7 @@ static coir__stack_cache *cache_for(coir__worker *w, const coir__task *t)
 
 static void attach(coir__task *t, coir__stack *s)
 {
-    t->stack = s;
-    s->owner = t;
-    coir__context_stack(&t->ctx, s->bottom, (size_t)((char *)s->top - s->bottom), s->fiber);
+    coir__task_settle(t, s);
     coir__context_make(&t->ctx, s->top, coir__task_main, NULL);
 }
 

@@ -370,13 +370,31 @@ static void runtime_finish(coir__runtime *rt)
         coir__worker_rouse(rt->workers[i]);
 }
 
-/* Takes the task out of the list. The group may be gone afterwards. */
-static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kept)
+/* A task has left, and others may be concerned. Ends what `private` says; the group may be gone afterwards. */
+static COIR__NOINLINE void group_left(coir__worker *w, coir__group *g, bool private)
 {
     coir__runtime *rt = w->runtime;
-    bool root = g->root;
+    bool root = g->root, last = g->count == 0;
     coir__node *waiter = NULL;
     uint32_t was = 0;
+    if (last)
+        waiter = coir__claim_first_way(&g->waiters, NULL, &was, private);
+    coir__task *next = g->queued != 0 ? coir__limit_next(g) : NULL;
+    coir__short_leave(w, &g->lock, private);
+    if (next)
+        coir__limit_start(w, next);
+    if (waiter)
+        coir__wake(w, waiter, was, 0);
+    if (root) {
+        atomic_fetch_sub_explicit(&rt->live, 1, memory_order_relaxed);
+        if (last)
+            runtime_finish(rt);
+    }
+}
+
+/* Takes the task out of the list, into that of those that are kept. */
+static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kept)
+{
     bool private = coir__short_enter(w, &g->lock);
     coir__list_remove(&t->group_link);
     if (kept) {
@@ -388,32 +406,46 @@ static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kep
             coir__lock_drop(
                 &t->scope_lock); /* from here on it may be buried by a joiner, once the group's lock is free */
     }
-    bool last = --g->count == 0;
-    if (last)
-        waiter = coir__claim_first_way(&g->waiters, NULL, &was, private);
-    coir__task *next = coir__unlikely(g->queued != 0) ? coir__limit_next(g) : NULL;
-    coir__short_leave(w, &g->lock, private);
-    if (coir__unlikely(next != NULL))
-        coir__limit_start(w, next);
-    if (waiter)
-        coir__wake(w, waiter, was, 0);
-    if (root) {
-        atomic_fetch_sub_explicit(&rt->live, 1, memory_order_relaxed);
-        if (last)
-            runtime_finish(rt);
-    }
+    g->count--;
+    group_left(w, g, private);
+}
+
+/* The same for what nobody keeps, in a group that is no root: HOT. */
+COIR__INLINE void group_leave_short(coir__worker *w, coir__group *g, coir__task *t)
+{
+    bool private = coir__short_enter(w, &g->lock);
+    coir__list_remove(&t->group_link);
+    if (coir__unlikely(--g->count == 0) || coir__unlikely(g->queued != 0))
+        group_left(w, g, private);
+    else
+        coir__short_leave(w, &g->lock, private);
 }
 
 /* A task that nobody can reach any more. */
 static void task_bury(coir__worker *w, coir__task *t)
 {
-    coir__cancel_reason_free(atomic_load_explicit(&t->root.reason, memory_order_relaxed));
+    const coir_cancel_reason *r = atomic_load_explicit(&t->root.reason, memory_order_relaxed);
+    if (coir__unlikely(r != NULL))
+        coir__cancel_reason_free(r);
     coir__task_free(w, t);
 }
 
-void coir__group_task_done(coir__worker *w, coir__task *t, int rc)
+static void count_end(coir__worker *w) /* before anybody can know */
+{
+    atomic_store_explicit(&w->metric_ended,
+                          atomic_load_explicit(&w->metric_ended, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+static void task_gone(coir__worker *w, unsigned class_)
+{
+    coir__stack_unreserve(w->runtime->stacks, cache_for(w, w->runtime, class_), class_);
+}
+
+static COIR__NOINLINE coir__stack *done_any(coir__worker *w, coir__task *t, int rc)
 {
     coir__group *g = group_of_task(t);
+    coir__stack *stack = t->stack;
     coir_task handle = coir__task_handle(t);
     unsigned class_ = t->stack_class;
     if (atomic_load_explicit(&t->flags, memory_order_relaxed) & COIR__TASK_ARG_COPY)
@@ -431,14 +463,38 @@ void coir__group_task_done(coir__worker *w, coir__task *t, int rc)
                                           .file = t->file,
                                           .line = t->line,
                                           .task_id = handle.id});
-    atomic_store_explicit(&w->metric_ended,
-                          atomic_load_explicit(&w->metric_ended, memory_order_relaxed) + 1,
-                          memory_order_relaxed); /* before anybody can know */
+    count_end(w);
     joiner_wake(w, &f, rc);
     group_leave(w, g, t, kept);
     if (!kept)
         task_bury(w, t);
-    coir__stack_unreserve(w->runtime->stacks, cache_for(w, w->runtime, class_), class_);
+    task_gone(w, class_);
+    return stack;
+}
+
+/* Without a name, a handle, a copy of its argument, a failure; in a group of the program's. */
+static bool is_plain(const coir__task *t, const coir__group *g, int rc)
+{
+    unsigned flags = atomic_load_explicit(&t->flags, memory_order_relaxed);
+    return rc >= 0 && !(flags & (COIR__TASK_HANDLE | COIR__TASK_ARG_COPY)) && !t->name && !g->root;
+}
+
+/* HOT. Small frames: each line that they touch of a stack that was cold is a miss (sched/task.c). */
+coir__stack *coir__group_task_done(coir__worker *w, coir__task *t, int rc)
+{
+    coir__group *g = group_of_task(t);
+    if (coir__unlikely(!is_plain(t, g, rc)))
+        return done_any(w, t, rc);
+    coir__stack *stack = t->stack;
+    bool private = coir__short_enter(w, &t->scope_lock); /* for those who look at it now */
+    atomic_store_explicit(&t->id, 0, memory_order_release);
+    coir__short_leave(w, &t->scope_lock, private);
+    count_end(w);
+    group_leave_short(w, g, t);
+    unsigned class_ = t->stack_class;
+    task_bury(w, t);
+    task_gone(w, class_);
+    return stack;
 }
 
 void coir__group_forget(coir__worker *w, coir__task *t)

@@ -440,6 +440,7 @@ static coir__stack *depot_pop_locked(struct stack_class *c)
         if (ahead) {
             coir__prefetch(ahead);
             coir__prefetch(ahead - 64); /* where its frames begin */
+            coir__prefetch(ahead - 128);
         }
         s->owner = NULL;
         c->depot = s->next;

@@ -11,6 +11,7 @@
 #include <coir/loop.h>
 #include <coir/net.h>
 
+#include "sched/task.h"
 #include "stack/slab.h"
 
 #define KIB(n) ((size_t)(n) << 10)
@@ -35,6 +36,61 @@ static int spawn_one(const coir_task_options *o, coir_fn *fn, void *arg)
     int rc = coir_spawn_with(&g, o, fn, arg, NULL);
     int ended = coir_group_end(&g);
     return rc < 0 ? rc : ended;
+}
+
+/* -- how little a task touches ------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__) && defined(__OPTIMIZE__) && !SCHED_ASAN && !SCHED_TSAN &&                  \
+    !defined(COIR_ARCH_PORTABLE)
+#define FRAMES_ARE_SMALL 1
+#else
+#define FRAMES_ARE_SMALL 0
+#endif
+
+enum { TOUCHED = 128, BELOW = 512 }; /* bytes below the stack's record */
+
+typedef struct waiter {
+    coir_event open;
+    coir__task *self;
+} waiter;
+
+static int wait_until_open(void *arg)
+{
+    waiter *x = arg;
+    x->self = coir_self().opaque;
+    return coir_event_wait(&x->open);
+}
+
+static int wait_too(void *arg) { return coir_event_wait(arg); }
+
+static int touch_little(void *arg)
+{
+    waiter x = {.open = COIR_EVENT_INIT};
+    coir_group g;
+    (void)arg;
+    coir_group_begin(&g, 0);
+    CHECK_EQ(coir_spawn(&g, wait_until_open, &x), 0);
+    for (int i = 0; i < 2; i++) /* the last one wakes the group's opener, which takes more */
+        CHECK_EQ(coir_spawn(&g, wait_too, &x.open), 0);
+    coir_yield();
+    char *record = (char *)x.self->stack;
+    CHECK_LE(record - (char *)x.self->ctx.sp, TOUCHED);
+    memset(record - BELOW, 0x5a, BELOW - TOUCHED);
+    coir_event_set(&x.open);
+    CHECK_EQ(coir_group_end(&g), 0);
+    for (char *at = record - BELOW; at < record - TOUCHED; at++)
+        CHECK_EQ(*at, 0x5a);
+    return 0;
+}
+
+/* With a million of them each line is a miss: docs/design/010. */
+TEST(a_task_that_waits_and_ends_touches_two_lines_of_its_stack)
+{
+    coir_options o = {.workers = 1, .stack_strategy = COIR_STACK_LAZY};
+    unsetenv("COIR_WORKERS");
+    unsetenv("COIR_STACK");
+    if (FRAMES_ARE_SMALL)
+        CHECK_EQ(coir_run(&o, touch_little, NULL), 0);
 }
 
 /* -- depth -------------------------------------------------------------------------------------------------- */
