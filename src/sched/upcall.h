@@ -24,10 +24,10 @@ void coir__scope_look(coir__worker *w, coir__task *self);
 /* scope/scope.c: a cancelled call is about to return -ECANCELED: does so, and slows down who ignores it. */
 int coir__scope_refuse(coir__worker *w, coir__task *self);
 
-/* scope/group.c: the function of `t` has returned `rc`. Frees or keeps the descriptor; returns the stack, which is the caller's. */
+/* scope/done.c: the function of `t` has returned `rc`. Frees or keeps the descriptor; returns the stack, which is the caller's. */
 coir__stack *coir__group_task_done(coir__worker *w, coir__task *t, int rc);
 
-/* scope/group.c: opens and closes the root group; starts the first task of coir_run. */
+/* scope/group.c and spawn.c: opens and closes the root group; starts the first task of coir_run. */
 void coir__root_begin(coir__runtime *rt);
 void coir__root_end(coir__runtime *rt);
 int coir__spawn_first(coir__runtime *rt, const coir_task_options *o, coir_fn *fn, void *arg);

@@ -67,6 +67,15 @@ COIR__INLINE coir__group *coir__group_of_scope(coir__scope *s)
     return coir__container(s, coir__group, scope.head);
 }
 
+COIR__INLINE coir__group *coir__group_of(coir_group *g) { return (coir__group *)(void *)g; }
+
+COIR__INLINE coir__group *coir__root_of(coir__runtime *rt) { return coir__group_of(&rt->root); }
+
+COIR__INLINE coir__group *coir__group_of_task(const coir__task *t)
+{
+    return coir__group_of_scope(t->root.parent);
+}
+
 /* Opens `s` as the innermost of the caller. */
 void coir__scope_open(coir__worker *w, coir__user_scope *s, uint8_t kind, int64_t timeout,
                       const char *file, int line);
@@ -88,7 +97,23 @@ void coir__scope_overdue(coir__worker *w, coir__task *self);
 /* join.c: guards who waits for whom. Taken before scope locks; never while one is held. */
 extern coir__lock coir__join_lock;
 
-/* group.c: takes a kept task out of its group and frees it. JOINING is set, which keeps the group from ending. */
+/* What the caller has in stock of stacks for tasks of `rt`; NULL if it is not of that runtime. */
+COIR__INLINE coir__stack_cache *coir__stack_cache_for(coir__worker *w, coir__runtime *rt,
+                                                      unsigned class_)
+{
+    return w->rt == rt->index ? &w->caches[class_ - COIR__STACK_CLASS_MIN] : NULL;
+}
+
+/* Cancels a group's scope: its tasks and its opener. */
+COIR__INLINE void coir__group_cancel(coir__worker *w, coir__group *g, coir_cancel_reason reason)
+{
+    coir__scope_cancel(w, g->scope.owner, &g->scope.head, 0, reason);
+}
+
+/* done.c: frees a task that has ended and that nobody can reach any more. */
+void coir__task_bury(coir__worker *w, coir__task *t);
+
+/* Takes a kept task out of its group and frees it. JOINING is set, which keeps the group from ending. */
 void coir__group_forget(coir__worker *w, coir__task *t);
 
 /* The same for one whose result nobody has read. */
