@@ -255,9 +255,13 @@ coir__stack *coir__group_task_done(coir__worker *w, coir__task *t, int rc)
     if (coir__unlikely(!is_plain(t, g, rc)))
         return done_any(w, t, rc);
     coir__stack *stack = t->stack;
-    bool private = coir__short_enter(w, &t->scope_lock); /* for those who look at it now */
-    atomic_store_explicit(&t->id, 0, memory_order_release);
+    bool private = coir__short_enter(w, &t->scope_lock);
+    bool joined = atomic_load_explicit(&t->joiner, memory_order_relaxed) != NULL;
+    if (coir__likely(!joined)) /* from here on nobody can join it */
+        atomic_store_explicit(&t->id, 0, memory_order_release);
     coir__short_leave(w, &t->scope_lock, private);
+    if (coir__unlikely(joined))
+        return done_any(w, t, rc); /* by what coir_self() has told */
     count_end(w);
     group_leave_short(w, g, t);
     unsigned class_ = t->stack_class;

@@ -211,6 +211,39 @@ TASK_TEST(a_stale_handle_never_means_another_task)
 
 /* -- deadlock and company ----------------------------------------------------------------------------------- */
 
+typedef struct teller {
+    coir_task self;
+    _Atomic int told;
+    coir_event go;
+} teller;
+
+static int tell_of_itself(void *arg)
+{
+    teller *t = arg;
+    t->self = coir_self();
+    atomic_store(&t->told, 1);
+    CHECK_EQ(coir_event_wait(&t->go), 0);
+    return 7;
+}
+
+/* Nobody took a handle when it was spawned. */
+TASK_TEST(a_task_can_be_joined_by_what_it_has_told_of_itself)
+{
+    for (int i = 0; i < 20; i++) {
+        teller t = {.go = COIR_EVENT_INIT};
+        joining j;
+        coir_group g;
+        coir_group_begin(&g, 0);
+        CHECK_EQ(coir_spawn(&g, tell_of_itself, &t), 0);
+        await_value(&t.told, 1);
+        start_joining(&j, &g, t.self);
+        coir_event_set(&t.go);
+        CHECK_EQ(coir_group_end(&g), 0);
+        CHECK_EQ(j.rc, 0);
+        CHECK_EQ(j.result, 7);
+    }
+}
+
 TASK_TEST(joining_oneself_is_a_deadlock) { CHECK_EQ(coir_join(coir_self(), NULL), -EDEADLK); }
 
 /* Tasks in a ring, each joins the next; the last one closes it. */
