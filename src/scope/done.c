@@ -162,6 +162,15 @@ static COIR__NOINLINE void group_left(coir__worker *w, coir__group *g, bool priv
     }
 }
 
+/* One less. Ends what `private` says; the group may be gone afterwards. */
+COIR__INLINE void group_uncount(coir__worker *w, coir__group *g, bool private)
+{
+    if (coir__unlikely(--g->count == 0 || g->queued != 0 || g->root))
+        group_left(w, g, private);
+    else
+        coir__short_leave(w, &g->lock, private);
+}
+
 /* Takes the task out of the list, into that of those that are kept. */
 static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kept)
 {
@@ -176,19 +185,7 @@ static void group_leave(coir__worker *w, coir__group *g, coir__task *t, bool kep
             coir__lock_drop(
                 &t->scope_lock); /* from here on it may be buried by a joiner, once the group's lock is free */
     }
-    g->count--;
-    group_left(w, g, private);
-}
-
-/* The same for what nobody keeps, in a group that is no root: HOT. */
-COIR__INLINE void group_leave_short(coir__worker *w, coir__group *g, coir__task *t)
-{
-    bool private = coir__short_enter(w, &g->lock);
-    coir__list_remove(&t->group_link);
-    if (coir__unlikely(--g->count == 0) || coir__unlikely(g->queued != 0))
-        group_left(w, g, private);
-    else
-        coir__short_leave(w, &g->lock, private);
+    group_uncount(w, g, private);
 }
 
 void coir__task_bury(coir__worker *w, coir__task *t)
@@ -248,22 +245,53 @@ static bool is_plain(const coir__task *t, const coir__group *g, int rc)
     return rc >= 0 && !(flags & (COIR__TASK_HANDLE | COIR__TASK_ARG_COPY)) && !t->name && !g->root;
 }
 
+/* A plain task leaves for good: nobody can join or see it any more. Ends what `private` says, which is of the group. */
+COIR__INLINE void plain_leave(coir__worker *w, coir__group *g, coir__task *t, bool private)
+{
+    coir__list_remove(&t->group_link);
+    group_uncount(w, g, private);
+}
+
+/* False: somebody has joined it, by what coir_self() has told. */
+static COIR__NOINLINE bool plain_leave_shared(coir__worker *w, coir__group *g, coir__task *t)
+{
+    coir__lock_take(&t->scope_lock);
+    bool joined = atomic_load_explicit(&t->joiner, memory_order_relaxed) != NULL;
+    if (!joined)
+        atomic_store_explicit(&t->id, 0, memory_order_release);
+    coir__lock_drop(&t->scope_lock);
+    if (joined)
+        return false;
+    count_end(w);
+    coir__lock_take(&g->lock);
+    plain_leave(w, g, t, false);
+    return true;
+}
+
+/* The same in one private operation. */
+COIR__INLINE bool plain_leave_private(coir__worker *w, coir__group *g, coir__task *t)
+{
+    if (coir__unlikely(atomic_load_explicit(&t->joiner, memory_order_relaxed) != NULL)) {
+        coir__private_leave(w);
+        return false;
+    }
+    atomic_store_explicit(&t->id, 0, memory_order_release);
+    count_end(w);
+    plain_leave(w, g, t, true);
+    return true;
+}
+
 /* HOT. Small frames: each line that they touch of a stack that was cold is a miss (sched/task.c). */
 coir__stack *coir__group_task_done(coir__worker *w, coir__task *t, int rc)
 {
     coir__group *g = coir__group_of_task(t);
     if (coir__unlikely(!is_plain(t, g, rc)))
         return done_any(w, t, rc);
+    bool left = coir__likely(coir__private_enter(w)) ? plain_leave_private(w, g, t)
+                                                     : plain_leave_shared(w, g, t);
+    if (coir__unlikely(!left))
+        return done_any(w, t, rc);
     coir__stack *stack = t->stack;
-    bool private = coir__short_enter(w, &t->scope_lock);
-    bool joined = atomic_load_explicit(&t->joiner, memory_order_relaxed) != NULL;
-    if (coir__likely(!joined)) /* from here on nobody can join it */
-        atomic_store_explicit(&t->id, 0, memory_order_release);
-    coir__short_leave(w, &t->scope_lock, private);
-    if (coir__unlikely(joined))
-        return done_any(w, t, rc); /* by what coir_self() has told */
-    count_end(w);
-    group_leave_short(w, g, t);
     unsigned class_ = t->stack_class;
     coir__task_bury(w, t);
     task_gone(w, class_);

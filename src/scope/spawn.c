@@ -30,7 +30,7 @@ static int task_set_options(coir__task *t, const struct order *o)
     return t->name ? 0 : -ENOMEM;
 }
 
-static unsigned flags_of(const struct order *o, const coir__group *g, const coir__runtime *rt)
+COIR__INLINE unsigned flags_of(const struct order *o, const coir__group *g, const coir__runtime *rt)
 {
     unsigned flags = o->flags;
     unsigned wanted = o->options ? o->options->flags : 0;
@@ -61,7 +61,7 @@ enum { QUEUED = 1 };
 
 /* Puts a new task into the list, unless the group is cancelled. QUEUED: it waits for its turn, has been counted, and may run and
  * end, and the group with it, as soon as the lock is free. */
-static int group_admit(coir__worker *w, coir__runtime *rt, coir__group *g, coir__task *t)
+COIR__INLINE int group_admit(coir__worker *w, coir__runtime *rt, coir__group *g, coir__task *t)
 {
     int rc = 0;
     bool private = coir__short_enter(w, &g->lock);
@@ -92,9 +92,9 @@ static void task_discard(coir__worker *w, coir__task *t)
     coir__task_free(w, t);
 }
 
-/* The whole of a spawn. `w` is the caller's. */
-static int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g, const struct order *o,
-                      coir_task *ret)
+/* The whole of a spawn. `w` is the caller's. Inline, so that the plain form knows what is not asked for. */
+COIR__INLINE int task_spawn(coir__worker *w, coir__runtime *rt, coir__group *g,
+                            const struct order *o, coir_task *ret)
 {
     unsigned class_ = o->options && o->options->stack_reserve
                           ? coir__stack_class(o->options->stack_reserve)
@@ -154,7 +154,7 @@ static coir__group *group_or_root(coir__worker *w, coir_group *g)
     return coir__root_of(w->runtime);
 }
 
-static int spawn_into(coir_group *group, const struct order *o, coir_task *ret)
+COIR__INLINE int spawn_into(coir_group *group, const struct order *o, coir_task *ret)
 {
     coir__worker *w = coir__worker_here();
     coir__group *g = group_or_root(w, group);
@@ -162,6 +162,12 @@ static int spawn_into(coir_group *group, const struct order *o, coir_task *ret)
                       ret);
 }
 
+static COIR__NOINLINE int spawn_any(coir_group *group, const struct order *o, coir_task *ret)
+{
+    return spawn_into(group, o, ret);
+}
+
+/* HOT. */
 int coir_spawn_at(const char *file, int line, coir_group *g, coir_fn *fn, void *arg)
 {
     struct order o = {.file = file, .line = line, .fn = fn, .arg = arg};
@@ -182,7 +188,7 @@ int coir_spawn_copy_at(const char *file, int line, coir_group *g, coir_fn *fn, c
         memcpy(copy, arg, size);
     struct order o = {
         .file = file, .line = line, .fn = fn, .arg = copy, .flags = COIR__TASK_ARG_COPY};
-    int rc = spawn_into(g, &o, NULL);
+    int rc = spawn_any(g, &o, NULL);
     if (rc < 0)
         coir__release(copy);
     return rc;
