@@ -71,11 +71,14 @@ struct select {
 /* Round the cases, from `start` on. */
 COIR__INLINE size_t next_of(const struct select *s, size_t i) { return i + 1 < s->n ? i + 1 : 0; }
 
-static int check_kinds(const coir_case *cases, size_t n)
+/* What an earlier select of the same cases has left does not count. */
+static int check_cases(coir_case *cases, size_t n)
 {
-    for (const coir_case *c = cases, *end = c + n; c < end; c++)
+    for (coir_case *c = cases, *end = c + n; c < end; c++) {
         if (coir__unlikely((unsigned)c->kind >= KINDS))
             return -EINVAL;
+        coir__case_slot(c)->shown = false;
+    }
     return 0;
 }
 
@@ -86,7 +89,6 @@ static void prepare(struct select *s)
     for (size_t i = 0; i < s->n; i++) {
         coir_case *c = &s->cases[i];
         coir__slot *slot = coir__case_slot(c);
-        slot->shown = false;
         slot->when = c->value;
         if (c->kind == COIR_CASE_AFTER && c->value != COIR_FOREVER) {
             now = now ? now : coir__now(s->w);
@@ -266,7 +268,7 @@ static int select_run(coir_case *cases, size_t n, bool random)
 {
     coir__worker *w = coir__worker_here();
     struct select s = {.cases = cases, .n = n, .w = w, .self = w->current};
-    int rc = check_kinds(cases, n);
+    int rc = check_cases(cases, n);
     if (rc < 0)
         return rc;
     if (coir__is_cancelled(s.self))
@@ -335,7 +337,7 @@ int coir_select_ordered(coir_case *cases, size_t n) { return select_from(cases, 
 
 int coir_select_try(coir_case *cases, size_t n)
 {
-    if (!has_cases(cases, n) || check_kinds(cases, n) < 0)
+    if (!has_cases(cases, n) || check_cases(cases, n) < 0)
         return -EINVAL;
     coir__worker *w = coir__worker_here();
     struct select s = {.cases = cases, .n = n, .w = w, .self = w->current};

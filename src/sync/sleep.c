@@ -96,13 +96,14 @@ void coir__sleep_held(coir__worker *w, coir__task *self, int64_t when)
 
 /* -- select ----------------------------------------------------------------------------------------------------- */
 
-/* Before the select has shown anything its slots are not filled, and a time counted from the call needs no look at the clock. */
+/* Before it is shown its slot has no time yet, and one counted from the call needs no look at the clock. */
 static bool time_attempt(coir__worker *w, coir_case *k, int *ret_outcome)
 {
+    coir__slot *slot = coir__case_slot(k);
     *ret_outcome = 0;
-    if (atomic_load_explicit(&w->current->park, memory_order_relaxed) == COIR__PARK_TRYING)
-        return coir__now(w) >= coir__case_slot(k)->when;
-    return k->kind == COIR_CASE_AFTER ? k->value <= 0 : coir__now(w) >= k->value;
+    if (!slot->shown && k->kind == COIR_CASE_AFTER)
+        return k->value <= 0;
+    return coir__now(w) >= (slot->shown ? slot->when : k->value);
 }
 
 static bool time_show(coir__worker *w, coir_case *k)

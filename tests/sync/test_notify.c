@@ -331,4 +331,16 @@ TEST(threads_need_no_runtime)
     CHECK_EQ(thread_finish(&t), 0);
 }
 
+/* Nobody waited when all were notified, whatever an earlier select has left in the cases. */
+TASK_TEST(cases_that_are_used_again_know_nothing_of_what_was_between)
+{
+    coir_notify n = COIR_NOTIFY_INIT;
+    coir_case cases[] = {COIR_NOTIFIED(&n), COIR_AFTER(COIR_MS(1))};
+    CHECK_EQ(coir_select_ordered(cases, 2), 1);
+    coir_notify_all(&n);
+    CHECK_EQ(coir_select_try(cases, 2), -EAGAIN);
+    coir_notify_all(&n);
+    CHECK_EQ(coir_select_ordered(cases, 2), 1);
+}
+
 TEST_MAIN("notify")
