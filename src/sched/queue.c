@@ -371,7 +371,8 @@ void coir__runnable_slow(coir__worker *w, coir__task *t)
         coir__inject(rt, t);
         return;
     }
-    if (atomic_load_explicit(&w->careful, memory_order_relaxed) & COIR__CAREFUL_UNWATCHED)
+    if (atomic_load_explicit(&w->careful, memory_order_relaxed) & COIR__CAREFUL_UNWATCHED &&
+        w->current != &w->base) /* which runs it next */
         coir__runtime_patrol(rt);
     coir__task *displaced = atomic_load_explicit(&w->lifo, memory_order_relaxed);
     if (displaced)

@@ -2,10 +2,9 @@
 /*
  * rouse.c - waking workers that sleep.
  *
- * One worker at a time searches (rt->searching), and one sleeper keeps a patrol (rt->patrol). Both words are taken before
- * somebody is woken for it, and go over to who is.
+ * One worker at a time searches (rt->searching). The word is taken before somebody is woken for it, and goes over to who is.
  *
- * I1  While somebody has a word, others who would wake leave it to that one. So who has it and finds nobody to wake gives it
+ * I1  While somebody has the word, others who would wake leave it to that one. So who has it and finds nobody to wake gives it
  *     back, and then looks once more: what was left to it meanwhile it sees, or the one who left it sees the word free.
  *     A searcher that takes a nap (idle.c) keeps its word for 0.1 ms at most.
  */
@@ -23,7 +22,7 @@ static bool rouse_as(coir__worker *w, uint32_t state)
 
 bool coir__worker_rouse(coir__worker *w) { return rouse_as(w, COIR__ROUSED); }
 
-static bool rouse_any(coir__runtime *rt, uint32_t state)
+bool coir__rouse_any(coir__runtime *rt, uint32_t state)
 {
     for (unsigned i = 0; i < rt->worker_count; i++)
         if (rouse_as(rt->workers[i], state))
@@ -41,7 +40,7 @@ bool coir__work_is_seen(const coir__runtime *rt)
     return false;
 }
 
-static bool any_asleep(coir__runtime *rt)
+bool coir__any_asleep(coir__runtime *rt)
 {
     for (unsigned i = 0; i < rt->worker_count; i++)
         if (atomic_load(&rt->workers[i]->sleeping) == COIR__ASLEEP)
@@ -56,46 +55,9 @@ void coir__runtime_notify(coir__runtime *rt)
         uint32_t idle = 0;
         if (!atomic_compare_exchange_strong(&rt->searching, &idle, 1))
             return; /* whoever searches looks at every queue after it has stopped searching */
-        if (rouse_any(rt, COIR__ROUSED_TO_SEARCH))
+        if (coir__rouse_any(rt, COIR__ROUSED_TO_SEARCH))
             return;
         atomic_store(&rt->searching, 0);
         atomic_thread_fence(memory_order_seq_cst); /* pairs with that of who made work visible */
-    } while (coir__work_is_seen(rt) && any_asleep(rt));
-}
-
-static void set_unwatched(coir__runtime *rt, bool unwatched)
-{
-    for (unsigned i = 0; i < rt->worker_count; i++)
-        if (unwatched)
-            atomic_fetch_or_explicit(&rt->workers[i]->careful, COIR__CAREFUL_UNWATCHED,
-                                     memory_order_relaxed);
-        else
-            atomic_fetch_and_explicit(&rt->workers[i]->careful, ~(uint32_t)COIR__CAREFUL_UNWATCHED,
-                                      memory_order_relaxed);
-}
-
-bool coir__patrol_begin(coir__runtime *rt)
-{
-    uint32_t nobody = 0;
-    if (!atomic_compare_exchange_strong(&rt->patrol, &nobody, 1))
-        return false;
-    set_unwatched(rt, false);
-    return true;
-}
-
-void coir__patrol_end(coir__runtime *rt)
-{
-    set_unwatched(rt, true);
-    atomic_store(&rt->patrol, 0);
-}
-
-void coir__runtime_patrol(coir__runtime *rt)
-{
-    do {
-        if (!coir__patrol_begin(rt) || rouse_any(rt, COIR__ROUSED_TO_PATROL))
-            return;
-        atomic_store(&rt->patrol,
-                     0); /* all are awake; the next to sleep takes it up, and nobody need tell it */
-        /* Who fell asleep meanwhile has taken our word for a patrol: pairs with worker_sleep(). */
-    } while (any_asleep(rt));
+    } while (coir__work_is_seen(rt) && coir__any_asleep(rt));
 }

@@ -37,7 +37,8 @@ struct coir__runtime {
 
     _Alignas(64) _Atomic uint32_t sleepers; /* workers asleep or about to be */
     _Atomic uint32_t searching;             /* a worker is looking for work, or has been woken to */
-    _Atomic uint32_t patrol; /* a sleeping worker looks after the others now and then */
+    _Atomic uint32_t patrol;                /* coir__post: those that are taken (sched/patrol.c) */
+    coir__lock patrol_lock;
     _Atomic bool stopping;
     _Atomic bool
         embedded; /* in a foreign loop: it goes on without tasks, and its thread is nobody's we know */

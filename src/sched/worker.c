@@ -195,8 +195,9 @@ static void run_until_stopped(coir__worker *w)
         }
         if (!t)
             continue;
-        if (coir__unlikely(w->on_patrol))
+        if (coir__unlikely(w->post))
             coir__patrol_leave(w);
+        w->rests = false;
         worker_switch(w, t);
     }
 }

@@ -76,6 +76,9 @@ enum coir__sleep_state {
     COIR__ROUSED_TO_PATROL
 };
 
+/* What a sleeping worker is to the others; bits of coir__runtime.patrol. */
+enum coir__post { COIR__POST_NONE, COIR__POST_KEEPER = 1, COIR__POST_DEPUTY = 2 };
+
 /* A worker as somebody who looks after it has last seen it. */
 typedef struct coir__glance {
     uint32_t tick;
@@ -137,8 +140,11 @@ struct coir__worker {
     uint64_t unblock;         /* signals that this thread is to let through; a bit each */
     uint32_t stolen;          /* tasks that the last search has brought; 0 once it is judged */
     int64_t stolen_at;
-    int64_t nap;    /* before the next search; 0: none */
-    bool on_patrol; /* this worker keeps the patrol while it sleeps */
+    int64_t nap;       /* before the next search; 0: none */
+    uint8_t post;      /* coir__post: what this worker is while it sleeps */
+    bool patrol_awake; /* the last round has seen somebody awake */
+    bool rests;        /* has given its post up, and had no work since */
+    bool roused;       /* was woken to take a post, and has not rested since */
     int64_t patrol_interval;
     int64_t mind_at; /* when it has last looked after another while it was busy */
     uint32_t mind;   /* which one that is */
@@ -152,7 +158,7 @@ struct coir__worker {
     _Alignas(64) _Atomic uint32_t sleeping; /* coir__sleep_state */
     _Atomic uint32_t tick;    /* moves while the worker is alive; read by the patrol */
     _Atomic uint32_t runs;    /* moves when its base has found something to run */
-    coir__glance patrol_seen; /* the patrol's */
+    coir__glance patrol_seen; /* the keeper's of the patrol */
     coir__lock inbox_lock;
     coir__link inbox; /* pinned tasks woken elsewhere */
     _Atomic uint32_t inbox_count;
@@ -427,12 +433,6 @@ coir__task *coir__worker_idle(coir__worker *w);
 /* Whether something has come that it must not sleep over. */
 bool coir__worker_is_wanted(coir__worker *w);
 
-/* One that has work looks after another now and then: with all of them awake nobody keeps the patrol. */
-void coir__patrol_mind(coir__worker *w, int64_t now);
-
-/* The patrol ends, because its keeper has work: whoever fills a slot, or goes to sleep, starts it again. */
-void coir__patrol_leave(coir__worker *w);
-
 /* Give back idle stacks' memory, if it is time. */
 void coir__worker_trim_idle(coir__worker *w);
 void coir__worker_trim_busy(coir__worker *w, int64_t now);
@@ -445,14 +445,31 @@ bool coir__worker_rouse(coir__worker *w);
 /* There is more work than its worker may get to soon: wakes one sleeping worker, unless somebody is already looking. */
 void coir__runtime_notify(coir__runtime *rt);
 
-/* Wakes one sleeping worker to look after the others now and then. */
-void coir__runtime_patrol(coir__runtime *rt);
-
-/* The patrol is the caller's from here on, if nobody has it; and to its end. */
-bool coir__patrol_begin(coir__runtime *rt);
-void coir__patrol_end(coir__runtime *rt);
+/* Wakes one sleeping worker, to be in `state`. False: none sleeps. */
+bool coir__rouse_any(coir__runtime *rt, uint32_t state);
+bool coir__any_asleep(coir__runtime *rt);
 
 /* Whether something waits in the shared queue or in a ring. */
 bool coir__work_is_seen(const coir__runtime *rt);
+
+/* -- looking after each other (patrol.c) ------------------------------------------------------------------------- */
+
+/* A worker that has declared that it sleeps: how long it may, with the post that it takes. */
+int64_t coir__patrol_before_sleep(coir__worker *w, int64_t timeout);
+
+/* It was woken in `state`. */
+void coir__patrol_after_sleep(coir__worker *w, uint32_t state);
+
+/* What it has to do before it sleeps on. Returns a task that was rescued, or NULL. */
+coir__task *coir__patrol_round(coir__worker *w, uint32_t state);
+
+/* It has work, and gives its post up. */
+void coir__patrol_leave(coir__worker *w);
+
+/* One that has work looks after another now and then: with all of them awake nobody keeps the patrol. */
+void coir__patrol_mind(coir__worker *w, int64_t now);
+
+/* Wakes one sleeping worker to look after the others, if nobody does. */
+void coir__runtime_patrol(coir__runtime *rt);
 
 #endif
