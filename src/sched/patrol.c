@@ -12,7 +12,7 @@
  * So when the keeper has work somebody is left, and need not be woken for it. Who goes to sleep while another is awake takes a post
  * that is free; so does, though all sleep, who has a timer to wake it anyway, or was woken for a post since it last rested: to sleep
  * with a limit costs the kernel's timer, twice, but less than being woken each time. When all sleep the keeper looks after 4 ms,
- * then 8; when nobody has moved in between it gives the post up and rests, and an idle program makes no wake-ups at all.
+ * then 8; when nobody has run anything in between it gives the post up and rests, and an idle program makes no wake-ups at all.
  *
  * While nobody has a post workers are UNWATCHED: whose task wakes another and goes on, or who runs a task while timers are armed,
  * wakes a sleeper to be keeper. Where none sleeps, those who have work look after each other.
@@ -124,17 +124,17 @@ static coir__task *look_after(coir__worker *w, coir__worker *other, coir__glance
 struct sight {
     coir__task *rescued;
     bool awake; /* somebody is */
-    bool moved; /* somebody has, since the last round */
+    bool moved; /* somebody has run something since the last round */
 };
 
 static void look_at(coir__worker *w, coir__worker *other, int64_t now, struct sight *s)
 {
-    if (!is_awake(other)) {
-        uint32_t tick = atomic_load_explicit(&other->tick, memory_order_relaxed);
-        s->moved |= tick != other->patrol_seen.tick;
-        other->patrol_seen = (coir__glance){.tick = tick};
+    uint32_t runs = atomic_load_explicit(&other->runs, memory_order_relaxed);
+    s->moved |= runs !=
+                other->patrol_runs; /* not its ticks: another's rounds are no reason to go on */
+    other->patrol_runs = runs;
+    if (!is_awake(other))
         return;
-    }
     bool stuck;
     coir__task *rescued = look_after(w, other, &other->patrol_seen, now, &stuck);
     s->awake = true;

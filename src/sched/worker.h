@@ -158,7 +158,8 @@ struct coir__worker {
     _Alignas(64) _Atomic uint32_t sleeping; /* coir__sleep_state */
     _Atomic uint32_t tick;    /* moves while the worker is alive; read by the patrol */
     _Atomic uint32_t runs;    /* moves when its base has found something to run */
-    coir__glance patrol_seen; /* the keeper's of the patrol */
+    coir__glance patrol_seen; /* the keeper's of the patrol; and the next */
+    uint32_t patrol_runs;
     coir__lock inbox_lock;
     coir__link inbox; /* pinned tasks woken elsewhere */
     _Atomic uint32_t inbox_count;
