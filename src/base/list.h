@@ -60,6 +60,16 @@ COIR__INLINE void coir__list_prepend(coir__link *head, coir__link *link)
     head->next = link;
 }
 
+/* What is in `from` goes to the end of `to`; `from` must be initialised again. Neither may be all-zero, `from` not empty. */
+COIR__INLINE void coir__list_splice(coir__link *to, coir__link *from)
+{
+    coir__link *first = from->next, *last = from->prev;
+    first->prev = to->prev;
+    last->next = to;
+    to->prev->next = first;
+    to->prev = last;
+}
+
 COIR__INLINE void coir__list_remove(coir__link *link)
 {
     link->prev->next = link->next;

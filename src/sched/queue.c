@@ -16,7 +16,7 @@
 #define MASK (COIR__RING - 1)
 #define DESCRIPTORS_AHEAD 6u /* of what is fetched before it is needed */
 #define STACKS_AHEAD 3u
-#define OVERFLOW_AHEAD 8u
+#define AHEAD 8u                    /* of who waits behind the ring, or in the shared queue */
 #define VERSION ((uint64_t)1 << 32) /* one step of the upper half of head */
 
 /* The owner's own pushes made work visible. */
@@ -36,24 +36,52 @@ static coir__task *task_of(coir__link *link)
     return coir__container(link, coir__task, wait.node.link);
 }
 
-/* Who waits behind the ring points to the one that comes OVERFLOW_AHEAD later (its wait is over, its node free): else each would
- * be a miss, one after the other. */
+/* Who waits behind the ring, or in the shared queue with others, points to the one that comes AHEAD later (its wait is over, its
+ * node free): else each would be a miss, one after the other. */
 static void overflow_point(coir__worker *w, coir__task *t)
 {
     t->wait.node.data = NULL;
-    if (w->overflow_count > OVERFLOW_AHEAD) {
+    if (w->overflow_count > AHEAD) {
         w->overflow_behind->wait.node.data = t;
         w->overflow_behind = task_of(w->overflow_behind->wait.node.link.next);
-    } else if (w->overflow_count == OVERFLOW_AHEAD) {
+    } else if (w->overflow_count == AHEAD) {
         w->overflow_behind = task_of(coir__list_first(&w->overflow));
     }
+}
+
+static void inject_chain(coir__runtime *rt, coir__link *chain, uint32_t n);
+
+/* The older half of a full ring, and the one that has no room, to the shared queue at once. One by one each would pay for the lock,
+ * whose line another worker has had meanwhile, when more are spawned than the ring holds. */
+static void ring_share(coir__worker *w, coir__task *t)
+{
+    uint64_t head = atomic_load_explicit(&w->head, memory_order_acquire);
+    uint32_t n = (atomic_load_explicit(&w->tail, memory_order_relaxed) - (uint32_t)head) / 2;
+    if (!atomic_compare_exchange_strong_explicit(&w->head, &head, coir__ring_after(head, n),
+                                                 memory_order_acquire, memory_order_relaxed)) {
+        coir__inject(w->runtime, t); /* thieves are at it */
+        return;
+    }
+    coir__link chain;
+    coir__list_init(&chain);
+    for (uint32_t i = 0; i < n; i++) { /* they are ours now, and only we would write over them */
+        uint32_t at = (uint32_t)head + i;
+        coir__task *older = atomic_load_explicit(&w->ring[at & MASK], memory_order_relaxed);
+        older->wait.node.data = i + AHEAD >= n ? NULL
+                                               : atomic_load_explicit(&w->ring[(at + AHEAD) & MASK],
+                                                                      memory_order_relaxed);
+        coir__list_append(&chain, &older->wait.node.link);
+    }
+    t->wait.node.data = NULL;
+    coir__list_append(&chain, &t->wait.node.link);
+    inject_chain(w->runtime, &chain, n + 1);
 }
 
 /* With one worker what does not fit waits behind the ring, and so does what comes after it; with more it is shared. */
 static COIR__NOINLINE void ring_overflow(coir__worker *w, coir__task *t)
 {
     if (!w->solo) {
-        coir__inject(w->runtime, t);
+        ring_share(w, t);
         return;
     }
     coir__list_append(&w->overflow, &t->wait.node.link);
@@ -268,17 +296,28 @@ static void inject_tell(coir__runtime *rt, bool any)
                                       memory_order_relaxed);
 }
 
-void coir__inject(coir__runtime *rt, coir__task *t)
+static void inject_chain(coir__runtime *rt, coir__link *chain, uint32_t n)
 {
     coir__lock_take(&rt->inject_lock);
-    if (coir__list_is_empty(&rt->inject))
+    if (coir__list_is_empty(&rt->inject)) {
+        coir__list_init(&rt->inject);
         inject_tell(rt, true);
-    coir__list_append(&rt->inject, &t->wait.node.link);
-    atomic_fetch_add_explicit(&rt->inject_count, 1, memory_order_relaxed);
+    }
+    coir__list_splice(&rt->inject, chain);
+    atomic_fetch_add_explicit(&rt->inject_count, n, memory_order_relaxed);
     coir__lock_drop(&rt->inject_lock);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with worker_sleep() */
     if (atomic_load_explicit(&rt->sleepers, memory_order_relaxed) != 0)
         coir__runtime_notify(rt);
+}
+
+void coir__inject(coir__runtime *rt, coir__task *t)
+{
+    coir__link chain;
+    coir__list_init(&chain);
+    t->wait.node.data = NULL;
+    coir__list_append(&chain, &t->wait.node.link);
+    inject_chain(rt, &chain, 1);
 }
 
 unsigned coir__inject_take(coir__worker *w, unsigned most)
@@ -293,7 +332,8 @@ unsigned coir__inject_take(coir__worker *w, unsigned most)
         coir__link *link = coir__list_first(&rt->inject);
         coir__list_remove(link);
         link->next = NULL;
-        coir__task *t = coir__container(link, coir__task, wait.node.link);
+        coir__task *t = task_of(link);
+        coir__prefetch(t->wait.node.data);
         atomic_store_explicit(&w->ring[(tail + taken) & MASK], t, memory_order_relaxed);
         taken++;
     }
