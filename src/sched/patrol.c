@@ -10,7 +10,7 @@
  *   deputy   sleeps for 10 ms at most, and is keeper from then on if there is none
  *
  * So when the keeper has work somebody is left, and need not be woken for it. Who goes to sleep while another is awake takes a post
- * that is free; so does, though all sleep, who has a timer to wake it anyway, or was woken for a post since it last rested: to sleep
+ * that is free; so does, though all sleep, who has a timer to wake it anyway, or was woken for a post some sleeps ago: to sleep
  * with a limit costs the kernel's timer, twice, but less than being woken each time. When all sleep the keeper looks after 4 ms,
  * then 8; when nobody has run anything in between it gives the post up and rests, and an idle program makes no wake-ups at all.
  *
@@ -28,6 +28,7 @@
 #define FIRST COIR_US(100)
 #define FIRST_ASLEEP COIR_MS(4) /* while all sleep */
 #define LAST COIR_MS(10)
+#define SLEEPS_ROUSED 64 /* with a limit, after it was worth waking somebody for a post */
 
 /* -- posts ------------------------------------------------------------------------------------------------------ */
 
@@ -166,7 +167,7 @@ static coir__task *keeper_round(coir__worker *w)
     if (over) {
         coir__patrol_leave(w);
         w->rests = true;
-        w->roused = false;
+        w->roused = 0;
     }
     return s.rescued;
 }
@@ -180,7 +181,10 @@ int64_t coir__patrol_before_sleep(coir__worker *w, int64_t timeout)
         return timeout;
     bool others_awake = atomic_load_explicit(&rt->sleepers, memory_order_relaxed) <
                         rt->worker_count;
-    if (!w->post && (others_awake || (!w->rests && (timeout != COIR_FOREVER || w->roused)))) {
+    bool worth = others_awake || (!w->rests && (timeout != COIR_FOREVER || w->roused > 0));
+    if (!w->post && worth) {
+        if (!others_awake && timeout == COIR_FOREVER)
+            w->roused--;
         w->post = post_take(rt);
         w->patrol_interval = FIRST;
     }
@@ -201,7 +205,7 @@ void coir__patrol_after_sleep(coir__worker *w, uint32_t state)
             coir__patrol_leave(w);
         w->post = COIR__POST_KEEPER;
         w->patrol_interval = FIRST;
-        w->roused = true;
+        w->roused = SLEEPS_ROUSED;
     } else if (!w->post &&
                posts_of(w->runtime) == 0) { /* what coir__runtime_patrol() may have cleared */
         atomic_fetch_or_explicit(&w->careful, COIR__CAREFUL_UNWATCHED, memory_order_relaxed);

@@ -184,7 +184,7 @@ coir__task *coir__task_alloc(coir__worker *w)
     t->scope = &t->root;
     t->wait.node.link.next = NULL;
     t->stack = NULL;
-    t->joiner = NULL;
+    atomic_store_explicit(&t->joiner, NULL, memory_order_relaxed);
     atomic_store_explicit(&t->flags, 0, memory_order_relaxed);
     t->rt = 0;
     t->root.pins = 0;

@@ -144,7 +144,7 @@ struct coir__worker {
     uint8_t post;      /* coir__post: what this worker is while it sleeps */
     bool patrol_awake; /* the last round has seen somebody awake */
     bool rests;        /* has given its post up, and had no work since */
-    bool roused;       /* was woken to take a post, and has not rested since */
+    uint8_t roused;    /* was woken to take a post: so many sleeps more it does by itself */
     int64_t patrol_interval;
     int64_t mind_at; /* when it has last looked after another while it was busy */
     uint32_t mind;   /* which one that is */

@@ -29,9 +29,9 @@ static void flags_add(coir__task *t, unsigned flags)
 /* The scope lock is held, and join.c's if there is a joiner; or the runtime is private. */
 static void decide_locked(coir__task *t, int rc, struct fate *f)
 {
-    if (t->joiner) {
-        coir__node *n = t->joiner;
-        t->joiner = NULL;
+    coir__node *n = atomic_load_explicit(&t->joiner, memory_order_relaxed);
+    if (n) {
+        atomic_store_explicit(&t->joiner, NULL, memory_order_relaxed);
         f->was = coir__claim(n->task);
         f->joiner = f->was != COIR__PARK_ACTIVE ? n : NULL;
     }

@@ -17,23 +17,28 @@ int coir__group_take_result(coir__group *g)
     return rc;
 }
 
-static int group_wait_empty(coir__group *g)
+/* *ret_kept: somebody has a handle of a task that has ended in it. */
+static int group_wait_empty(coir__group *g, bool *ret_kept)
 {
     coir__worker *w = coir__worker_here();
     coir__task *self = w->current;
     if (coir__must_attend(self))
         coir__scope_look(w, self);
-    coir__lock_take(&g->lock);
+    bool private = coir__short_enter(w, &g->lock);
     if (g->count > 0 && w->rt != 0)
         coir__ring_deepen(w, g->count);
     while (g->count > 0) {
         coir__wait_queue(self, &g->waiters, NULL);
-        coir__park_shielded(w, self, &g->lock, COIR__WAIT_GROUP);
+        if (private)
+            coir__park_shielded_private(w, self, &g->lock, COIR__WAIT_GROUP);
+        else
+            coir__park_shielded(w, self, &g->lock, COIR__WAIT_GROUP);
         w = coir__worker_or_null();
-        coir__lock_take(&g->lock);
+        private = coir__short_enter(w, &g->lock);
     }
     int rc = coir__group_take_result(g);
-    coir__lock_drop(&g->lock);
+    *ret_kept = !coir__list_is_empty(&g->kept);
+    coir__short_leave(w, &g->lock, private);
     return rc;
 }
 
@@ -106,15 +111,18 @@ void coir_group_begin_at(const char *file, int line, coir_group *group, unsigned
 
 int coir_group_wait(coir_group *group)
 {
-    return group_wait_empty(check_opener(group, "coir_group_wait"));
+    bool kept;
+    return group_wait_empty(check_opener(group, "coir_group_wait"), &kept);
 }
 
 int coir_group_end(coir_group *group)
 {
     coir__group *g = check_opener(group, "coir_group_end");
-    int rc = group_wait_empty(g);
+    bool kept;
+    int rc = group_wait_empty(g, &kept);
     coir__worker *w = coir__worker_or_null();
-    group_drop_kept(w, g);
+    if (coir__unlikely(kept))
+        group_drop_kept(w, g);
     coir__scope_close(w, &g->scope, "coir_group_end");
     if (coir__unlikely(w->current->values != NULL))
         coir__values_settle(w->current, g->values);

@@ -34,10 +34,21 @@ static bool lock_settled(coir__worker *w, coir__task *t)
     }
 }
 
+static coir__node *joiner_of(const coir__task *t)
+{
+    return atomic_load_explicit(&t->joiner, memory_order_relaxed);
+}
+
+static void joiner_set(coir__task *t, coir__node *n)
+{
+    atomic_store_explicit(&t->joiner, n, memory_order_relaxed);
+}
+
 /* Whether the joiner is another task than `self`. One's own is another case of the same select. The scope lock is held. */
 static bool is_joined_by_other(const coir__task *t, const coir__task *self)
 {
-    return t->joiner && t->joiner->task != self;
+    const coir__node *n = joiner_of(t);
+    return n && n->task != self;
 }
 
 /* Takes a result that is there. -EAGAIN: it is not. The scope lock is held, and released. */
@@ -78,7 +89,7 @@ int coir__join_try(coir__worker *w, coir_task handle, int *ret_result)
 static bool is_joinable(const coir__task *t, uint64_t id)
 {
     return is_handle_of(t, id) && !(task_flags(t) & (COIR__TASK_ENDING | COIR__TASK_DETACHED)) &&
-           !t->joiner;
+           !joiner_of(t);
 }
 
 /* Whether `t` waits, directly or through others, for `self`. Selects break the line: they have another way out. */
@@ -130,7 +141,7 @@ static int join_queue(coir__worker *w, coir_task handle, coir__node *n, int *ret
         line_leave(w, t, *ret_private);
         return -EDEADLK;
     }
-    t->joiner = n;
+    joiner_set(t, n);
     if (!*ret_private)
         coir__lock_drop(&coir__join_lock);
     return -EAGAIN;
@@ -142,8 +153,9 @@ bool coir__join_show(coir_task handle, coir__node *n)
     coir__lock_take(&coir__join_lock);
     coir__lock_take(&t->scope_lock);
     if (is_joinable(t, handle.id))
-        t->joiner = n;
-    bool shown = is_handle_of(t, handle.id) && t->joiner && t->joiner->task == n->task;
+        joiner_set(t, n);
+    const coir__node *is = joiner_of(t);
+    bool shown = is_handle_of(t, handle.id) && is && is->task == n->task;
     coir__lock_drop(&t->scope_lock);
     coir__lock_drop(&coir__join_lock);
     return shown;
@@ -154,8 +166,8 @@ void coir__join_withdraw(coir_task handle, coir__node *n)
     coir__task *t = handle.opaque;
     coir__lock_take(&coir__join_lock);
     coir__lock_take(&t->scope_lock);
-    if (t->joiner == n)
-        t->joiner = NULL;
+    if (joiner_of(t) == n)
+        joiner_set(t, NULL);
     coir__lock_drop(&t->scope_lock);
     coir__lock_drop(&coir__join_lock);
 }

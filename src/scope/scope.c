@@ -18,7 +18,7 @@
 #define STORM_LIMIT 1000 /* refusals in a row before somebody is told */
 #define STORM_PAUSE COIR_MS(1)
 
-/* What the innermost scope of `t` says. The scope lock is held. */
+/* What the innermost scope of `t` says. The scope lock is held, or the runtime is private. */
 static void attention_follow(coir__task *t)
 {
     unsigned bits = atomic_load_explicit(&t->attention, memory_order_relaxed) &
@@ -50,7 +50,7 @@ void coir__scope_open(coir__worker *w, coir__user_scope *s, uint8_t kind, int64_
     atomic_store_explicit(&s->timer.state, COIR__TIMER_IDLE, memory_order_relaxed);
     atomic_store_explicit(&s->arm, COIR__UNARMED, memory_order_relaxed);
     atomic_store_explicit(&s->head.reason, NULL, memory_order_relaxed);
-    coir__lock_take(&self->scope_lock);
+    bool private = coir__short_enter(w, &self->scope_lock);
     unsigned state = shield ? 0
                             : atomic_load_explicit(&parent->state, memory_order_relaxed) &
                                   COIR__SCOPE_CANCELLED;
@@ -63,7 +63,7 @@ void coir__scope_open(coir__worker *w, coir__user_scope *s, uint8_t kind, int64_
     atomic_store_explicit(&s->head.state, (uint8_t)state, memory_order_relaxed);
     self->scope = &s->head;
     attention_follow(self);
-    coir__lock_drop(&self->scope_lock);
+    coir__short_leave(w, &self->scope_lock, private);
 }
 
 static const char *kind_name(uint8_t kind)
@@ -92,10 +92,10 @@ void coir__scope_close(coir__worker *w, coir__user_scope *s, const char *what)
     if (coir__unlikely(self->scope != &s->head))
         coir__misuse("%s: not the innermost scope; %s is", what, kind_name(self->scope->kind));
     scope_disarm(s);
-    coir__lock_take(&self->scope_lock);
+    bool private = coir__short_enter(w, &self->scope_lock);
     self->scope = s->head.parent;
     attention_follow(self);
-    coir__lock_drop(&self->scope_lock);
+    coir__short_leave(w, &self->scope_lock, private);
 }
 
 /* -- deadlines -------------------------------------------------------------------------------------------------- */

@@ -79,6 +79,14 @@ COIR__NOINLINE int coir__park_shielded(coir__worker *w, coir__task *self, coir__
     return coir__leave(w, self, coir__pick(w), &lock->word, 0);
 }
 
+COIR__NOINLINE int coir__park_shielded_private(coir__worker *w, coir__task *self, coir__lock *lock,
+                                               uint8_t kind)
+{
+    coir__wait_note(w, self, kind, lock);
+    atomic_store_explicit(&self->park, COIR__PARK_HELD, memory_order_relaxed);
+    return coir__leave(w, self, coir__pick(w), &w->busy, 0);
+}
+
 COIR__NOINLINE int coir__park_io(coir__worker *w, coir__task *self, coir__lock *lock, uint64_t id)
 {
     coir__wait_note(w, self, COIR__WAIT_IO, (coir__lock *)(uintptr_t)id);

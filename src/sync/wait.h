@@ -277,6 +277,9 @@ COIR__INLINE int coir__park_short(coir__worker *w, coir__task *self, coir__lock 
 /* Parks as coir__park() does, uncancellably: for what must be waited for. Not a tail call. */
 int coir__park_shielded(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind);
 
+/* The same within a private operation, which the switch ends. */
+int coir__park_shielded_private(coir__worker *w, coir__task *self, coir__lock *lock, uint8_t kind);
+
 /* Parks until the completion of the operation `id`, pending on this worker, and returns what that stored; `lock` (may be
  * NULL) is released by the switch.
  * Uncancellable: a canceller, or this function if the caller has been cancelled meanwhile, asks for the end of the operation
