@@ -3,7 +3,7 @@
  * test_patrol.c - what it costs that sleepers look after others; test_steal.c has what they do.
  *
  * Counted are the system calls that wake workers, and the times that workers ask the kernel. No clock decides: what is too much is
- * so for every schedule.
+ * so for every schedule, unless somebody stops the process and lets it go on all the time, which interrupts sleeps.
  */
 #include "sched_test.h"
 
@@ -85,7 +85,7 @@ static void stir(void)
     CHECK_EQ(coir_group_end(&g), 0);
 }
 
-/* A patrol that went on would look every 10 ms at the latest. */
+/* A patrol that went on would look every 10 ms at the latest: 50 times. */
 static int rest(void *arg)
 {
     (void)arg;
