@@ -30,8 +30,8 @@
  *   worker  shared? busy = 1; (compiler fence) shared? -> the locked way; the operation; busy = 0, by the switch if it parks
  *   other   shared = true; heavy fence; wait until busy == 0
  *
- * I6  Between coir__private_enter() and leave there are a few dozen instructions, more only where many are woken at once: no
- *     call that waits, no lock.
+ * I6  Between coir__private_enter() and leave there are a few dozen instructions, more only where many are woken at once, or the
+ *     order of a ring is turned: no call that waits, no lock.
  * I7  A thread that is not this worker touches no object's lock, list or waiter before coir__worker_here() has made it known.
  */
 

@@ -95,10 +95,10 @@ static bool is_joinable(const coir__task *t, uint64_t id)
 /* Whether `t` waits, directly or through others, for `self`. Selects break the line: they have another way out. */
 static bool waits_for(const coir__task *t, const coir__task *self)
 {
-    for (const coir__task *y = self; y->joiner; y = y->joiner->task) {
-        if (y->joiner != &y->joiner->task->wait.node)
+    for (const coir__node *n = joiner_of(self); n; n = joiner_of(n->task)) {
+        if (n != &n->task->wait.node)
             return false;
-        if (y->joiner->task == t)
+        if (n->task == t)
             return true;
     }
     return false;

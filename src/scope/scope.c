@@ -61,6 +61,7 @@ void coir__scope_open(coir__worker *w, coir__user_scope *s, uint8_t kind, int64_
         state |= COIR__SCOPE_CANCELLED;
     }
     atomic_store_explicit(&s->head.state, (uint8_t)state, memory_order_relaxed);
+    coir__compiler_fence(); /* a dump in a signal handler of this thread sees it whole, or not at all */
     self->scope = &s->head;
     attention_follow(self);
     coir__short_leave(w, &self->scope_lock, private);
